@@ -1,6 +1,6 @@
 module gamed
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/buraksezer/consistent v1.0.0

@@ -48,11 +48,13 @@ const (
 	Collect  // Ref, Key (the home), Event (round)
 	Notify   // Event, Payload: to the player parts of members
 	Moved    // Payload: an envelope that came to a node that does not own its key; Term: the table of that node
+	Query    // Ref, Event (what), Payload: a question of the admin API to a node
+	Answer   // Ref, Payload: its answer
 	sentinel // one past the last kind
 )
 
 var kindNames = [...]string{Frames: "frames", Hello: "hello", Gone: "gone", Call: "call", Cast: "cast", Reply: "reply", Tallied: "tallied",
-	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved"}
+	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved", Query: "query", Answer: "answer"}
 
 func (k Kind) String() string {
 	if k > 0 && k < sentinel {
