@@ -1,0 +1,66 @@
+# gamed: build, test, run. `make help` lists the targets.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+IMAGE    ?= gamed:dev
+FUZZTIME ?= 3s
+BENCH    ?= .
+LINT     := v2.15.0
+GOBIN    := $(shell go env GOPATH)/bin
+COMPOSE  := docker-compose -f deploy/docker-compose.yml
+# The container test has its own target: it needs Docker and has nothing to gain from the race detector.
+PACKAGES  = $(shell go list ./... | grep -v '/deploy$$')
+
+export GAMED_IMAGE := $(IMAGE)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race sim lint fuzz bench image compose-test up down check format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the static binary bin/gamed
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gamed ./cmd/gamed
+
+test: ## all tests but the container test
+	go test $(PACKAGES)
+
+race: ## the same under the race detector (needs gcc)
+	CGO_ENABLED=1 go test -race $(PACKAGES)
+
+sim: ## the simulations (tests named Sim…), run anew; a failure prints its seed
+	go test -count=1 -run Sim $(PACKAGES)
+
+lint: $(GOBIN)/golangci-lint ## gofmt, go vet, golangci-lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'lint: run make format'; exit 1; }
+	go vet ./...
+	$(GOBIN)/golangci-lint run
+
+$(GOBIN)/golangci-lint:
+	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT)
+
+fuzz: ## every fuzz target for FUZZTIME (3s) each
+	bash .ci/fuzz $(FUZZTIME)
+
+bench: ## the Go benchmarks; BENCH=regexp picks some
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PACKAGES)
+
+image: build ## the container image, from the binary built here
+	docker build --quiet --target host --tag $(IMAGE) .
+
+compose-test: ## a cluster in containers, tested; fails without Docker
+	GAMED_REQUIRE_DOCKER=1 go test -count=1 -v ./deploy
+
+up: image ## three nodes in containers; players on 127.0.0.1:7301..7303, consoles on 7401..7403
+	$(COMPOSE) up --detach
+
+down: ## stop and remove them
+	$(COMPOSE) down --timeout 70
+
+check: build lint test race sim ## what a change must pass before it is sent
+
+format: ## gofmt and go generate
+	gofmt -w $$(git ls-files '*.go')
+	go generate ./...
+
+clean: ## remove what was built
+	rm -rf bin dist
