@@ -30,13 +30,13 @@ type Kind uint8
 
 // To an entity, by Key. The first three come from the gateway of the connection Conn on Node.
 const (
-	Frames Kind = iota + 1 // Conn, Payload: CALL frames of one read
-	Hello                  // Conn, Node, Boot, Flags (FlagText), Role, Session, Payload: the `seen` map, see player
-	Gone                   // Conn, Flags (FlagBye): the socket ended, or BYE
-	Call                   // Ref, TTL, Topic, Event, From, FromTopic, Role, Flags, Payload (Conn, Node, Boot, Session: the caller's client, for join)
-	Cast                   // as Call, without Ref
-	Reply                  // Ref, Event (status), Payload, Flags (FlagJoined|FlagLeft), Offset
-	Tallied                // Ref, Topic, Event (round), Payload: the answer to Collect
+	Frames  Kind = iota + 1 // Conn, Payload: CALL frames of one read
+	Hello                   // Conn, Node, Boot, Flags (FlagText), Role, Session, Payload: the `seen` map, see player
+	Gone                    // Conn, Flags (FlagBye): the socket ended, or BYE
+	Call                    // Ref, TTL, Topic, Event, From, FromTopic, Role, Flags, Payload (Conn, Node, Boot, Session: the caller's client, for join)
+	Cast                    // as Call, without Ref
+	Reply                   // Ref, Event (status), Payload, Flags (FlagJoined|FlagLeft), Offset
+	Tallied                 // Ref, Topic, Event (round), Payload: the answer to Collect
 
 	// To a connection, on the node it is sent to.
 	Out // Conn, Flags (FlagWelcome|FlagClose), Payload: binary frames

@@ -1,0 +1,89 @@
+package actor
+
+import (
+	"sync"
+	"time"
+)
+
+// Intensity of an entity's supervision: more panics than this within the window quarantine it.
+const (
+	MaxPanics   = 5
+	PanicWindow = 10 * time.Second
+	firstBan    = time.Second
+	longestBan  = 5 * time.Minute
+)
+
+// Quarantine decides whether an entity that panics may go on. The zero value is a healthy entity. It is a pure step machine.
+type Quarantine struct {
+	panics [MaxPanics]time.Time // a ring of the last ones
+	n      int
+	ban    time.Duration
+	until  time.Time
+}
+
+// Panicked records a panic and says whether it puts the entity into quarantine; its length doubles each time.
+func (q *Quarantine) Panicked(now time.Time) bool {
+	q.panics[q.n%MaxPanics] = now
+	q.n++
+	if oldest := q.panics[q.n%MaxPanics]; q.n < MaxPanics || now.Sub(oldest) > PanicWindow {
+		return false
+	}
+	switch {
+	case q.ban == 0 || now.Sub(q.until) > longestBan:
+		q.ban = firstBan
+	default:
+		q.ban = min(2*q.ban, longestBan)
+	}
+	q.until = now.Add(q.ban)
+	q.n = 0
+	return true
+}
+
+// Left is how long the entity stays in quarantine, 0 when it is not.
+func (q *Quarantine) Left(now time.Time) time.Duration { return max(0, q.until.Sub(now)) }
+
+// DeadLetter is a message that its receiver could not handle.
+type DeadLetter struct {
+	At    time.Time
+	Key   string // the entity
+	What  string // kind, topic and event
+	Cause string // the panic's value
+	Stack string
+}
+
+// keptLetters is how many dead letters can be inspected; all are counted.
+const keptLetters = 1000
+
+// DeadLetters keeps the last dead letters. Safe for use by many goroutines.
+type DeadLetters struct {
+	mu    sync.Mutex // guards ring and total
+	ring  []DeadLetter
+	total uint64
+}
+
+// Add records one.
+func (d *DeadLetters) Add(l DeadLetter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.ring) < keptLetters {
+		d.ring = append(d.ring, l)
+	} else {
+		d.ring[d.total%keptLetters] = l
+	}
+	d.total++
+}
+
+// List gives the kept ones, oldest first, and how many there were in all.
+func (d *DeadLetters) List() (kept []DeadLetter, total uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	kept = make([]DeadLetter, 0, len(d.ring))
+	start := uint64(0)
+	if d.total > keptLetters {
+		start = d.total % keptLetters
+	}
+	for i := range uint64(len(d.ring)) {
+		kept = append(kept, d.ring[(start+i)%uint64(len(d.ring))])
+	}
+	return kept, d.total
+}

@@ -1,0 +1,76 @@
+package actor
+
+import "time"
+
+// Timers are an entity's named timers. The zero value is empty. For one goroutine; few at a time, so a plain list.
+type Timers struct{ list []Timer }
+
+// Timer is one of them.
+type Timer struct {
+	Scope, Name string // Scope: the topic of the part it belongs to
+	At          time.Time
+}
+
+// Set sets or replaces a timer.
+func (t *Timers) Set(scope, name string, at time.Time) {
+	for i := range t.list {
+		if t.list[i].Scope == scope && t.list[i].Name == name {
+			t.list[i].At = at
+			return
+		}
+	}
+	t.list = append(t.list, Timer{scope, name, at})
+}
+
+// Cancel removes a timer.
+func (t *Timers) Cancel(scope, name string) {
+	for i := range t.list {
+		if t.list[i].Scope == scope && t.list[i].Name == name {
+			t.list = append(t.list[:i], t.list[i+1:]...)
+			return
+		}
+	}
+}
+
+// Due removes and returns the earliest timer that is due.
+func (t *Timers) Due(now time.Time) (Timer, bool) {
+	i := t.first()
+	if i < 0 || t.list[i].At.After(now) {
+		return Timer{}, false
+	}
+	due := t.list[i]
+	t.list = append(t.list[:i], t.list[i+1:]...)
+	return due, true
+}
+
+// Next is when the earliest timer is due; false when there is none.
+func (t *Timers) Next() (time.Time, bool) {
+	i := t.first()
+	if i < 0 {
+		return time.Time{}, false
+	}
+	return t.list[i].At, true
+}
+
+// Len is how many are set.
+func (t *Timers) Len() int { return len(t.list) }
+
+// InScope says whether a timer of this scope is set.
+func (t *Timers) InScope(scope string) bool {
+	for i := range t.list {
+		if t.list[i].Scope == scope {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Timers) first() int {
+	best := -1
+	for i := range t.list {
+		if best < 0 || t.list[i].At.Before(t.list[best].At) {
+			best = i
+		}
+	}
+	return best
+}

@@ -1,0 +1,106 @@
+// Package tally is the exact counting of what many player parts add: counters per topic and round, closed once when they are
+// collected. It is a pure state machine; a Set belongs to one worker and is not safe for others.
+package tally
+
+import (
+	"time"
+
+	"gamed/game"
+)
+
+// Set holds the counters of one worker's partitions.
+type Set struct {
+	rounds map[id]*round
+	undo   []change
+}
+
+type id struct{ topic, round string }
+
+type round struct {
+	sum    game.Tally
+	closed bool
+	used   time.Time
+}
+
+type change struct {
+	r     *round
+	slot  int
+	n     int64
+	named bool
+}
+
+// keep is how long a round is remembered after its last use: longer than any collector asks again.
+const keep = 10 * time.Minute
+
+// NewSet makes an empty set.
+func NewSet() *Set { return &Set{rounds: map[id]*round{}} }
+
+// Begin marks the point Undo goes back to.
+func (s *Set) Begin() { s.undo = s.undo[:0] }
+
+// Undo takes back what was added since Begin.
+func (s *Set) Undo() {
+	for _, c := range s.undo {
+		c.r.sum.Slots[c.slot] -= c.n
+		if c.named {
+			c.r.sum.Names = c.r.sum.Names[:len(c.r.sum.Names)-1]
+		}
+	}
+	s.undo = s.undo[:0]
+}
+
+// Add adds n to a slot of a round and keeps name, unless it is empty or there are game.TallyNames already. False: the round is
+// closed, or the slot is out of range; nothing was added.
+func (s *Set) Add(now time.Time, topic, name string, slot int, n int64, player string) bool {
+	if slot < 0 || slot >= game.TallySlots {
+		return false
+	}
+	r := s.round(now, topic, name)
+	if r.closed {
+		return false
+	}
+	c := change{r: r, slot: slot, n: n}
+	r.sum.Slots[slot] += n
+	if player != "" && len(r.sum.Names) < game.TallyNames {
+		r.sum.Names = append(r.sum.Names, player)
+		c.named = true
+	}
+	s.undo = append(s.undo, c)
+	return true
+}
+
+// Close closes a round and gives its sum. Closing it again gives the same sum.
+func (s *Set) Close(now time.Time, topic, name string) game.Tally {
+	r := s.round(now, topic, name)
+	r.closed = true
+	return r.sum
+}
+
+func (s *Set) round(now time.Time, topic, name string) *round {
+	k := id{topic, name}
+	r := s.rounds[k]
+	if r == nil {
+		s.expire(now)
+		r = &round{}
+		s.rounds[k] = r
+	}
+	r.used = now
+	return r
+}
+
+func (s *Set) expire(now time.Time) {
+	for k, r := range s.rounds {
+		if now.Sub(r.used) > keep {
+			delete(s.rounds, k)
+		}
+	}
+}
+
+// Merge adds b to a.
+func Merge(a *game.Tally, b game.Tally) {
+	for i, n := range b.Slots {
+		a.Slots[i] += n
+	}
+	room := game.TallyNames - len(a.Names)
+	a.Names = append(a.Names, b.Names[:min(room, len(b.Names))]...)
+}
