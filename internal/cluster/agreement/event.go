@@ -1,0 +1,127 @@
+package agreement
+
+import (
+	"time"
+
+	"gamed/internal/shard"
+)
+
+// Position says which table a node has.
+type Position struct {
+	Term        uint64
+	Coordinator string
+	Hash        uint64
+}
+
+// PositionOf is the position of a node that has t installed.
+func PositionOf(t *shard.Table) Position {
+	return Position{Term: t.Term, Coordinator: t.Coordinator, Hash: t.Hash}
+}
+
+// newer is shard.Table.Newer for positions.
+func (p Position) newer(q Position) bool {
+	if p.Term != q.Term {
+		return p.Term > q.Term
+	}
+	return p.Coordinator > q.Coordinator
+}
+
+// conflicts says that two nodes gave the same (term, coordinator) to different tables: lives of one node that forgot its term.
+func (p Position) conflicts(q Position) bool {
+	return p.Term == q.Term && p.Coordinator == q.Coordinator && p.Hash != q.Hash
+}
+
+// Event is something that happened to a node. The types below are all there are.
+type Event interface{ event() }
+
+// Tick says that time passed. Give one at least as often as Machine.Wake asks.
+type Tick struct{}
+
+// Seen says that gossip knows a live node. It alone moves nothing.
+type Seen struct {
+	ID       shard.NodeID
+	Draining bool
+}
+
+// Lost says that gossip declared a node dead.
+type Lost struct{ ID shard.NodeID }
+
+// LinkUp says that the mesh link to a node works in both directions.
+type LinkUp struct{ ID shard.NodeID }
+
+// LinkDown says that the link to a node does not work any more.
+type LinkDown struct {
+	ID     shard.NodeID
+	Closed bool          // the other end was closed or reset, rather than silent
+	Silent time.Duration // how long nothing had been heard when the link was given up
+}
+
+// Refused says that a node's mesh port refused a connection: nobody listens there.
+type Refused struct{ ID shard.NodeID }
+
+// Report is what a linked node says of itself, with the link's hello and each heartbeat.
+type Report struct {
+	From     shard.NodeID
+	Position Position
+	Served   uint64   // term of the last table it was in; 0: it was in none yet
+	Links    []uint64 // boot ids of the nodes it has working links to
+	Draining bool
+}
+
+// Received says that a table came. The shell has checked that it is well formed.
+type Received struct {
+	From  shard.NodeID
+	Table *shard.Table
+}
+
+// Asked says that a node wants our table.
+type Asked struct{ From shard.NodeID }
+
+// Left says that a node takes its leave for good; nothing of this life will come again.
+type Left struct{ ID shard.NodeID }
+
+// Drain says whether this node wants to own nothing.
+type Drain struct{ On bool }
+
+// Leave says that this node takes its leave: it takes no further part.
+type Leave struct{}
+
+func (Tick) event()     {}
+func (Seen) event()     {}
+func (Lost) event()     {}
+func (LinkUp) event()   {}
+func (LinkDown) event() {}
+func (Refused) event()  {}
+func (Report) event()   {}
+func (Received) event() {}
+func (Asked) event()    {}
+func (Left) event()     {}
+func (Drain) event()    {}
+func (Leave) event()    {}
+
+// Action is something the shell must do, in the order given.
+type Action interface{ action() }
+
+// Install makes a table this node's. Its (term, coordinator) is larger than of any installed before.
+type Install struct{ Table *shard.Table }
+
+// Send gives a node the table. It may be lost.
+type Send struct {
+	To    shard.NodeID
+	Table *shard.Table
+}
+
+// Fetch asks a node for its table. It may be lost.
+type Fetch struct{ To shard.NodeID }
+
+// Probe asks the shell to find out whether the port of a node whose link was closed refuses connections.
+type Probe struct{ ID shard.NodeID }
+
+// Replaced says that the cluster has another life of this node: this one has to end.
+type Replaced struct{ By shard.NodeID }
+
+func (Install) action()  {}
+func (Send) action()     {}
+func (Fetch) action()    {}
+func (Probe) action()    {}
+func (Replaced) action() {}
