@@ -51,9 +51,10 @@ type Tallies interface {
 
 // ReplyTo names a caller who still waits for an answer. It is a plain value: a part may keep it in its state.
 type ReplyTo struct {
-	Key  string // the entity that waits
-	Ref  uint64 // its reference
-	Conn uint64 // not 0: the waiting one is the client itself, by its session's number
+	Key     string // the entity that waits
+	Ref     uint64 // its reference, or its client's
+	Client  bool   // it waits on behalf of its client
+	Session string // the client's session
 }
 
 // Answer is the outcome of a message.

@@ -36,6 +36,14 @@ func (c *Calls[T]) Take(ref uint64) (what T, ok bool) {
 	return o.what, ok
 }
 
+// Due makes an open call's deadline pass now.
+func (c *Calls[T]) Due(ref uint64, now time.Time) {
+	if o, ok := c.open[ref]; ok {
+		o.deadline = now
+		c.open[ref] = o
+	}
+}
+
 // Expired gives the references of the calls whose deadline has passed.
 func (c *Calls[T]) Expired(now time.Time) []uint64 {
 	var refs []uint64

@@ -12,10 +12,12 @@ import (
 var (
 	ErrNoOwner = errors.New("nobody owns the partition")
 	ErrNoLink  = errors.New("no link to the node")
+	ErrBusy    = errors.New("the queue to the node is full")
 )
 
 // Mesh carries an envelope to another node: at most once, in order per node.
 type Mesh interface {
+	// Send queues a copy of e; ErrNoLink or ErrBusy otherwise.
 	Send(to NodeID, e *envelope.Envelope) error
 }
 
@@ -102,6 +104,9 @@ func (r *Router) Receive(from NodeID, e *envelope.Envelope) {
 	case !e.Kind.ToEntity():
 		r.local.Node(from, e)
 	default:
+		if e.Node.IsZero() {
+			e.Node = from // gateways leave it out
+		}
 		t := r.table.Load()
 		owner, ok := t.OwnerOf(e.Part)
 		if ok && owner == r.self {

@@ -1,0 +1,193 @@
+// Package player is the player's entity: his session, which outlives sockets; calls that are processed once; his own stream
+// with replay; and the player parts of games.
+//
+// An [Entity] is an actor (shard.Entity): one worker calls it, one message at a time. What it sends during one message
+// leaves as one write when the message is done.
+package player
+
+import (
+	"log/slog"
+	"time"
+
+	"gamed/game"
+	"gamed/internal/actor"
+	"gamed/internal/envelope"
+	"gamed/internal/shard"
+	"gamed/internal/stream"
+	"gamed/internal/tally"
+	"gamed/protocol"
+)
+
+// Router is how a player reaches others.
+type Router interface {
+	Self() envelope.NodeID
+	Route(e *envelope.Envelope) error
+	ToNode(n envelope.NodeID, e *envelope.Envelope) error
+}
+
+// Deps is what all players of a node share. Immutable.
+type Deps struct {
+	Router      Router
+	Games       map[string]*game.Game
+	SessionTTL  time.Duration
+	HeartbeatMS int64
+	Limits      protocol.Limits
+	Degraded    func() bool
+	Dead        func(actor.DeadLetter)
+	Log         *slog.Logger
+	Metrics     *Metrics
+}
+
+// Local is what the players of one worker share. It is used by that worker alone.
+type Local struct {
+	Tallies *tally.Set
+	ctx     game.Context
+	msg     game.Message
+	out     []byte
+	snap    []byte                          // the state a handler left behind, before it is committed
+	topics  map[string]map[*Entity]struct{} // members with a player part, by topic
+	names   map[string]string               // interned events
+}
+
+// NewLocal makes the state of one worker.
+func NewLocal(tallies *tally.Set) *Local {
+	return &Local{Tallies: tallies, topics: map[string]map[*Entity]struct{}{}, names: map[string]string{}}
+}
+
+// Bounds of one player.
+const (
+	maxParts  = 256              // game parts in memory
+	maxTopics = 256              // topics a session is in
+	callLimit = 10 * time.Second // no call of a client is open longer
+	helloWait = 5 * time.Second  // for the rooms' answers to a resume
+)
+
+// Entity is one player.
+type Entity struct {
+	d      *Deps
+	l      *Local
+	key    string
+	s      *session // nil: none
+	parts  []*part
+	own    stream.Stream
+	timers actor.Timers
+	calls  actor.Calls[pending]
+	q      actor.Quarantine
+}
+
+// part is a game's player part for one topic.
+type part struct {
+	topic    string
+	game     *game.Game
+	impl     game.Player
+	snapshot []byte // the committed state
+	kept     bool   // it has committed state
+}
+
+// pending is a call that waits for its answer.
+type pending struct {
+	topic  string // of the part that called, or of the room that is resumed
+	tag    string
+	resume *resume // not nil: a room's answer to a resume
+}
+
+// New makes the entity of a player's key.
+func New(d *Deps, l *Local, key string) *Entity { return &Entity{d: d, l: l, key: key} }
+
+// Name is the player's name.
+func (p *Entity) Name() string { return p.key[len(envelope.PlayerPrefix):] }
+
+// Handle implements shard.Entity.
+func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
+	p.l.out = p.l.out[:0]
+	switch e.Kind {
+	case envelope.Frames:
+		p.frames(w, e)
+	case envelope.Hello:
+		p.hello(w, e)
+	case envelope.Gone:
+		p.gone(w, e)
+	case envelope.Call, envelope.Cast:
+		p.called(w, e)
+	case envelope.Reply:
+		p.replied(w, e)
+	}
+	p.finish(w)
+}
+
+// Wake implements shard.Entity.
+func (p *Entity) Wake(w *shard.Worker) {
+	p.l.out = p.l.out[:0]
+	now := w.Now()
+	for {
+		t, due := p.timers.Due(now)
+		if !due {
+			break
+		}
+		if pt := p.find(t.Scope); pt != nil {
+			p.invoke(w, pt, nil, func(c *game.Context) {
+				if h, ok := pt.impl.(game.Timed); ok {
+					h.Timer(c, t.Name)
+				}
+			})
+		}
+	}
+	for _, ref := range p.calls.Expired(now) {
+		p.answered(w, ref, game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "no answer within its deadline", Retry: -1}, 0)
+	}
+	p.expire(w)
+	p.finish(w)
+}
+
+// finish sends what the message left in the outbox and asks for the next wake-up.
+func (p *Entity) finish(w *shard.Worker) {
+	if len(p.l.out) > 0 && p.s != nil && p.s.conn != 0 {
+		p.send(0, p.l.out)
+	}
+	if cap(p.l.out) > 1<<20 {
+		p.l.out = nil
+	}
+	if at, ok := p.timers.Next(); ok {
+		w.WakeAt(at)
+	}
+	if at, ok := p.calls.Next(); ok {
+		w.WakeAt(at)
+	}
+	if at, ok := p.sessionDeadline(); ok {
+		w.WakeAt(at)
+	}
+}
+
+// send gives frames to the client's connection on its gateway.
+func (p *Entity) send(flags uint16, frames []byte) {
+	p.sendTo(p.s.node, p.s.conn, flags, frames)
+}
+
+func (p *Entity) sendTo(node envelope.NodeID, conn uint64, flags uint16, frames []byte) {
+	e := envelope.Envelope{Kind: envelope.Out, Conn: conn, Flags: flags, Payload: frames}
+	if err := p.d.Router.ToNode(node, &e); err != nil {
+		p.d.Metrics.OutLost.Inc()
+	}
+}
+
+// Idle implements shard.Entity: nothing that only memory knows would be lost.
+func (p *Entity) Idle(*shard.Worker) bool {
+	if p.s != nil || p.own.Offset() > 0 || p.timers.Len() > 0 || p.calls.Len() > 0 {
+		return false
+	}
+	for _, pt := range p.parts {
+		if pt.kept {
+			return false
+		}
+	}
+	return true
+}
+
+// Left implements shard.Entity.
+func (p *Entity) Left(*shard.Worker) {
+	if p.s != nil {
+		for _, t := range p.s.topics {
+			p.unindex(t)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package player
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"gamed/game"
+	"gamed/internal/envelope"
+	"gamed/internal/shard"
+	"gamed/protocol"
+)
+
+// session is a player's conversation. It outlives sockets by the session TTL.
+type session struct {
+	id      string // 128 random bits in hex
+	node    envelope.NodeID
+	conn    uint64 // on node; 0: no socket
+	text    bool   // the client speaks JSON or words
+	role    string
+	began   uint64 // the own stream's position when it began
+	expires time.Time
+	answers answers
+	open    []openCall
+	topics  []string
+	resume  *resume // rooms that have not said yet what was missed
+}
+
+type openCall struct {
+	ref      uint64
+	deadline time.Time
+}
+
+// resume collects the rooms' answers that WELCOME has to tell.
+type resume struct {
+	conn   uint64
+	left   int
+	missed []protocol.Missed
+}
+
+func (s *session) isOpen(ref uint64) bool {
+	return slices.ContainsFunc(s.open, func(o openCall) bool { return o.ref == ref })
+}
+
+func (s *session) closeCall(ref uint64) {
+	s.open = slices.DeleteFunc(s.open, func(o openCall) bool { return o.ref == ref })
+}
+
+func (s *session) in(topic string) bool { return s != nil && slices.Contains(s.topics, topic) }
+
+func newSessionID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// hello begins a session, or goes on with the one named.
+func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
+	seen, _ := protocol.ParseSeen(e.Payload) // made by the gateway; nothing seen when it is damaged
+	s := p.s
+	resumed := s != nil && e.Session == s.id
+	if s != nil && s.conn != 0 && s.conn != e.Conn {
+		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeReplaced, Reason: "the player said hello on another connection", RetryMS: -1}))
+		s.conn = 0
+	}
+	if s != nil && !resumed {
+		p.end(w)
+	}
+	if !resumed {
+		s = &session{id: newSessionID(), began: p.own.Offset()}
+		p.s = s
+		p.d.Metrics.Sessions.Inc()
+	}
+	wasText := s.text
+	s.node, s.conn, s.text, s.role = e.Node, e.Conn, e.Flags&envelope.FlagText != 0, e.Role
+	s.expires = time.Time{}
+	if wasText && !s.text {
+		s.answers.normalize()
+	}
+	s.resume = &resume{conn: s.conn}
+	if !resumed {
+		p.welcome(w, false)
+		return
+	}
+	p.replay(seen)
+	for _, topic := range s.topics {
+		p.resumeTopic(w, topic, seen)
+	}
+	if s.resume != nil && s.resume.left == 0 {
+		p.welcome(w, true)
+	}
+}
+
+// replay sends what was missed of the own stream; the gateway holds it until WELCOME.
+func (p *Entity) replay(seen []protocol.Seen) {
+	from, named := seenOf(seen, "")
+	if !named {
+		from = p.s.began
+	}
+	frames, missed := p.own.Since(from)
+	for _, f := range frames {
+		p.l.out = append(p.l.out, f...)
+	}
+	p.s.resume.missed = append(p.s.resume.missed, protocol.Missed{Topic: "", Missed: missed})
+}
+
+// resumeTopic asks a room to go on with the stream at the new connection.
+func (p *Entity) resumeTopic(w *shard.Worker, topic string, seen []protocol.Seen) {
+	s := p.s
+	offset, named := seenOf(seen, topic)
+	e := envelope.Envelope{Kind: envelope.Call, Key: envelope.RoomKey(topic), Topic: topic, From: p.key, FromTopic: topic, TTL: helloWait,
+		Flags: envelope.FlagResume, Offset: offset, Conn: s.conn, Node: s.node, Session: s.id}
+	if named {
+		e.Event = "seen"
+	}
+	ref, ok := p.calls.Add(pending{topic: topic, resume: s.resume}, w.Now().Add(helloWait))
+	if !ok {
+		return
+	}
+	e.Ref = ref
+	s.resume.left++
+	if err := p.d.Router.Route(&e); err != nil {
+		p.calls.Due(ref, w.Now())
+	}
+}
+
+// resumed takes a room's answer: offset 1 says that something was missed.
+func (p *Entity) resumed(w *shard.Worker, call pending, a game.Answer, offset uint64) {
+	s, r := p.s, call.resume
+	if s == nil || s.resume != r {
+		return // another hello came meanwhile
+	}
+	r.left--
+	switch a.Code {
+	case protocol.CodeOK:
+		r.missed = append(r.missed, protocol.Missed{Topic: call.topic, Missed: offset != 0})
+	case protocol.CodeNotFound: // the room does not know the member any more
+		p.leave(call.topic)
+		p.notifyLeft(w, call.topic)
+		r.missed = append(r.missed, protocol.Missed{Topic: call.topic, Missed: true})
+	default:
+		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeUnavailable, Reason: "topic " + call.topic + " cannot be reached", RetryMS: 1000}))
+		s.conn, s.resume = 0, nil
+		s.expires = w.Now().Add(p.d.SessionTTL)
+		return
+	}
+	if r.left == 0 {
+		p.welcome(w, true)
+	}
+}
+
+func (p *Entity) welcome(_ *shard.Worker, resumed bool) {
+	s := p.s
+	f := protocol.AppendWelcome(nil, protocol.Welcome{Player: p.Name(), Session: s.id, Node: s.node.Name, Resumed: resumed,
+		Missed: s.resume.missed, Degraded: p.d.Degraded(), HeartbeatMS: p.d.HeartbeatMS, Limits: p.d.Limits})
+	s.resume = nil
+	p.send(envelope.FlagWelcome, f)
+}
+
+// gone notes that the client's socket ended, or that the client left for good.
+func (p *Entity) gone(w *shard.Worker, e *envelope.Envelope) {
+	s := p.s
+	if s == nil || s.conn != e.Conn {
+		return
+	}
+	s.conn, s.resume = 0, nil
+	if e.Flags&envelope.FlagBye != 0 {
+		p.end(w)
+		return
+	}
+	s.expires = w.Now().Add(p.d.SessionTTL)
+}
+
+// end ends the session: its topics are left.
+func (p *Entity) end(w *shard.Worker) {
+	s := p.s
+	topics := s.topics
+	for _, topic := range topics {
+		p.unindex(topic)
+		e := envelope.Envelope{Kind: envelope.Cast, Key: envelope.RoomKey(topic), Topic: topic, Flags: envelope.FlagLeft, From: p.key, Session: s.id}
+		if err := p.d.Router.Route(&e); err != nil {
+			p.d.Metrics.CastsLost.Inc()
+		}
+	}
+	s.topics = nil
+	for _, topic := range topics {
+		p.notifyLeft(w, topic)
+	}
+	p.s = nil
+	p.d.Metrics.Sessions.Dec()
+}
+
+// Kick ends the session and its socket.
+func (p *Entity) Kick(w *shard.Worker, reason string) bool {
+	if p.s == nil {
+		return false
+	}
+	p.l.out = p.l.out[:0]
+	if p.s.conn != 0 {
+		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeKicked, Reason: reason, RetryMS: -1}))
+	}
+	p.s.conn = 0
+	p.end(w)
+	return true
+}
+
+// expire ends what has waited too long: the session, calls.
+func (p *Entity) expire(w *shard.Worker) {
+	s, now := p.s, w.Now()
+	if s == nil {
+		return
+	}
+	for i := 0; i < len(s.open); {
+		if o := s.open[i]; !o.deadline.After(now) {
+			p.settle(w, o.ref, game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "no answer within 10 s", Retry: 100 * time.Millisecond})
+			continue // settle removed it
+		}
+		i++
+	}
+	if s.conn == 0 && !s.expires.IsZero() && !s.expires.After(now) {
+		p.end(w)
+	}
+}
+
+func (p *Entity) sessionDeadline() (at time.Time, ok bool) {
+	s := p.s
+	if s == nil {
+		return at, false
+	}
+	if s.conn == 0 {
+		at, ok = s.expires, true
+	}
+	for _, o := range s.open {
+		if !ok || o.deadline.Before(at) {
+			at, ok = o.deadline, true
+		}
+	}
+	return at, ok
+}
+
+// joined and leave keep the session's topics and the worker's index of members.
+func (p *Entity) joined(topic string) {
+	if p.s.in(topic) || len(p.s.topics) >= maxTopics {
+		return
+	}
+	p.s.topics = append(p.s.topics, topic)
+	if p.find(topic) == nil {
+		return
+	}
+	m := p.l.topics[topic]
+	if m == nil {
+		m = map[*Entity]struct{}{}
+		p.l.topics[topic] = m
+	}
+	m[p] = struct{}{}
+}
+
+func (p *Entity) leave(topic string) {
+	if i := slices.Index(p.s.topics, topic); i >= 0 {
+		p.s.topics = slices.Delete(p.s.topics, i, i+1)
+		p.unindex(topic)
+	}
+}
+
+func (p *Entity) unindex(topic string) {
+	m := p.l.topics[topic]
+	delete(m, p)
+	if len(m) == 0 {
+		delete(p.l.topics, topic)
+	}
+}
+
+// leftRoom is the room's word that the membership ended without our asking.
+func (p *Entity) leftRoom(w *shard.Worker, e *envelope.Envelope) {
+	if p.s == nil || p.s.id != e.Session || !p.s.in(e.Topic) {
+		return
+	}
+	p.leave(e.Topic)
+	p.notifyLeft(w, e.Topic)
+}
+
+func (p *Entity) notifyLeft(w *shard.Worker, topic string) {
+	pt := p.find(topic)
+	if pt == nil {
+		return
+	}
+	p.invoke(w, pt, nil, func(c *game.Context) {
+		if h, ok := pt.impl.(game.Leaver); ok {
+			h.Left(c, p.Name())
+		}
+	})
+}
+
+// Members gives the keys of this worker's members of a topic that have a player part.
+func (l *Local) Members(topic string) []string {
+	keys := make([]string, 0, len(l.topics[topic]))
+	for p := range l.topics[topic] {
+		keys = append(keys, p.key)
+	}
+	return keys
+}
