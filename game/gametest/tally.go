@@ -1,0 +1,63 @@
+package gametest
+
+import (
+	"slices"
+
+	"gamed/game"
+)
+
+// tallies are the counters of all topics' rounds. A round once collected stays closed and keeps its sum.
+type tallies struct {
+	rounds map[string]*round
+	undo   []func()
+}
+
+type round struct {
+	sum    game.Tally
+	closed bool
+}
+
+func (t *tallies) begin() { t.undo = t.undo[:0] }
+
+func (t *tallies) rollback() {
+	for i := len(t.undo) - 1; i >= 0; i-- {
+		t.undo[i]()
+	}
+	t.undo = t.undo[:0]
+}
+
+func (t *tallies) get(topic, name string) *round {
+	key := topic + "\x00" + name
+	r := t.rounds[key]
+	if r == nil {
+		r = &round{}
+		t.rounds[key] = r
+	}
+	return r
+}
+
+// Add implements game.Tallies.
+func (t *tallies) Add(topic, name string, slot int, n int64, player string) bool {
+	r := t.get(topic, name)
+	if r.closed || slot < 0 || slot >= game.TallySlots {
+		return false
+	}
+	named := player != "" && len(r.sum.Names) < game.TallyNames
+	r.sum.Slots[slot] += n
+	if named {
+		r.sum.Names = append(r.sum.Names, player)
+	}
+	t.undo = append(t.undo, func() {
+		r.sum.Slots[slot] -= n
+		if named {
+			r.sum.Names = r.sum.Names[:len(r.sum.Names)-1]
+		}
+	})
+	return true
+}
+
+func (t *tallies) close(topic, name string) game.Tally {
+	r := t.get(topic, name)
+	r.closed = true
+	return game.Tally{Slots: r.sum.Slots, Names: slices.Clone(r.sum.Names)}
+}
