@@ -225,6 +225,7 @@ func TestSlowCallbackStopsReadingAndLosesNothing(t *testing.T) {
 		}
 		close(gate)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		for i, offset := range seen {
 			if offset != uint64(i+1) {
 				t.Fatalf("order %v", seen)
