@@ -1,0 +1,25 @@
+// Package listener owns the players' sockets: it accepts, sniffs the dialect, ends TLS, judges HELLO, frames and limits, and
+// writes what the others want sent. Nothing outside it ever touches a player's connection.
+//
+// # Promises
+//
+// Input: the frames of one connection reach the [Handler] in the order sent, from one goroutine at a time, whole and checked
+// (protocol.CheckFrame), all complete frames of one read as one batch. Output: frames leave in the order of the Send calls; what
+// is sent before WELCOME is held and follows it. [Conn.Send] never blocks: it writes what the kernel takes, and what is left
+// waits in the connection's outbox, which is bounded in bytes and time (slow_consumer).
+//
+// A client costs only itself: every length is judged before anything is allocated, every phase has a deadline (whole HELLO, one
+// frame, silence, blocked writes), every count a limit. A connection ends once, with a [Reason]; whenever the client can still
+// read it gets GOAWAY first, and is given a moment to read it before the socket closes.
+//
+// # Goroutines
+//
+// One accepts, one is the clock (time of day for all connections, and their deadlines in a wheel), and one per connection
+// reads. The reader alone ends its connection and closes its socket; everybody else only tells it to. A goroutine that writes
+// exists only while a socket is blocked. An idle connection holds no buffer.
+//
+// # Parts
+//
+// [Conn] and what stands around it know bytes, not sockets; those are behind the transport interface. Dialects differ in how
+// bytes become binary frames (input.go, json.go, words.go) and back; everything else is the same for all.
+package listener
