@@ -15,7 +15,7 @@
 //   - After a crash the next table only repairs: a lost partition goes to its backup, nothing else moves. A later table, made
 //     from the periodic reconcile, then moves partitions to where placement wants them.
 //   - A partition's own term, the fencing token, becomes the table's term whenever its owner changes, and for all partitions
-//     at once when a node comes in that has served under another table.
+//     at once when a node says that it knows a token that contradicts the table, as after a split.
 //   - Before the first table there is no seniority: the node with the lowest name among those that are linked makes it.
 //   - A gap between two steps means that this process was paused. It believes nobody to be gone until it listened again.
 package agreement

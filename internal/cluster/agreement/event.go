@@ -61,11 +61,11 @@ type Refused struct{ ID shard.NodeID }
 
 // Report is what a linked node says of itself, with the link's hello and each heartbeat.
 type Report struct {
-	From     shard.NodeID
-	Position Position
-	Served   uint64   // term of the last table it was in; 0: it was in none yet
-	Links    []uint64 // boot ids of the nodes it has working links to
-	Draining bool
+	From      shard.NodeID
+	Position  Position
+	Contested bool     // the table has a fencing token below one that this node knows, or the same for another owner
+	Links     []uint64 // boot ids of the nodes it has working links to
+	Draining  bool
 }
 
 // Received says that a table came. The shell has checked that it is well formed.

@@ -16,7 +16,7 @@ func (m *Machine) coordinates() bool {
 		}
 	}
 	// Not in the table, and nobody who is in it is left.
-	return !m.cfg.Quorum && m.lowest()
+	return (!m.cfg.Quorum || m.majority()) && m.lowest()
 }
 
 // mayForm says whether it is for this node to make the first table.
@@ -81,13 +81,22 @@ func (m *Machine) Waiting() string {
 	return ""
 }
 
-// majority says whether more than half of the table's nodes are linked, took their leave, or are this one.
+// majority says whether more than half of the table's nodes are linked (in whatever life), took their leave, or are this one.
 func (m *Machine) majority() bool {
 	n := 0
 	for _, id := range m.table.Nodes {
-		if p := m.peers[id]; id == m.self || p != nil && (p.linked || p.left) {
+		if p := m.peers[id]; id.Name == m.self.Name || p != nil && p.left || m.linkedName(id.Name) {
 			n++
 		}
 	}
 	return 2*n > len(m.table.Nodes)
+}
+
+func (m *Machine) linkedName(name string) bool {
+	for id, p := range m.peers {
+		if id.Name == name && p.linked && !p.left {
+			return true
+		}
+	}
+	return false
 }

@@ -50,7 +50,8 @@ type Machine struct {
 	table     *shard.Table
 	installed time.Duration // when table was
 	peers     map[shard.NodeID]*peer
-	served    uint64 // term of the last table this node was in
+	served    bool // this node was in a table once
+	tokens    tokens
 	draining  bool
 	leaving   bool
 	changed   time.Duration // when a link or a known node last changed
@@ -81,8 +82,9 @@ func (m *Machine) Table() *shard.Table { return m.table }
 // Member says whether this node is in the table.
 func (m *Machine) Member() bool { return indexOf(m.table.Nodes, m.self) >= 0 }
 
-// Served is the term of the last table this node was in, 0 when it was in none: what its Report says.
-func (m *Machine) Served() uint64 { return m.served }
+// Contested says that the table has a fencing token that contradicts one of an earlier table: the coordinator must make all
+// of them grow. It is part of a Report.
+func (m *Machine) Contested() bool { return m.tokens.contested }
 
 // Step takes one event. Now is the time on a monotonic clock and must not go back. The actions are valid until the next call.
 func (m *Machine) Step(now time.Duration, ev Event) []Action {
@@ -161,15 +163,12 @@ func (m *Machine) install(t *shard.Table) {
 	before := m.table
 	m.table, m.installed = t, m.now
 	m.pending = pending{}
+	m.tokens.learn(t)
 	m.out = append(m.out, Install{t})
 	for _, id := range t.Nodes {
 		if id == m.self {
-			m.served = t.Term
+			m.served = true
 			continue
-		}
-		if id.Name == m.self.Name && m.served > 0 {
-			m.leaving = true
-			m.out = append(m.out, Replaced{id})
 		}
 		p := m.peer(id)
 		if p.member && indexOf(before.Nodes, id) < 0 {
@@ -191,6 +190,9 @@ func (m *Machine) received(ev Received) {
 
 // decide does what the state asks for, after each event.
 func (m *Machine) decide() {
+	if m.replaced() {
+		return
+	}
 	behind := m.fetchNewer()
 	m.probeClosed()
 	m.forgetGone()
@@ -198,6 +200,24 @@ func (m *Machine) decide() {
 		return
 	}
 	m.propose()
+}
+
+// replaced ends this node when it was in the cluster, and the table has another life of it that a member has a link to. Without
+// such a witness the other life is an old one, not yet noticed to be gone.
+func (m *Machine) replaced() bool {
+	if !m.served || m.Member() {
+		return false
+	}
+	for _, id := range m.table.Nodes {
+		if id.Name != m.self.Name {
+			continue
+		}
+		if vouched, _ := m.witnesses(id); vouched {
+			m.leaving = true
+			m.out = append(m.out, Replaced{id})
+		}
+	}
+	return m.leaving
 }
 
 // fetchNewer asks those who have a newer table for it, and says whether to wait for one.

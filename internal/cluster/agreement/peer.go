@@ -18,11 +18,11 @@ type peer struct {
 	left    bool          // it said that it leaves for good
 	contact time.Duration // when it was last heard of; while it is not linked
 
-	reported bool // since the link is up
-	position Position
-	served   uint64
-	links    []uint64
-	draining bool
+	reported  bool // since the link is up
+	position  Position
+	contested bool
+	links     []uint64
+	draining  bool
 
 	newer, asked, probed time.Duration // when: its newer table was first noticed, fetched; its port probed. 0: never
 
@@ -72,13 +72,13 @@ const maxTerm = 1 << 62
 
 func (m *Machine) report(ev Report) {
 	p := m.peers[ev.From]
-	if p == nil || !p.linked || ev.Position.Term > maxTerm || ev.Served > maxTerm {
+	if p == nil || !p.linked || ev.Position.Term > maxTerm {
 		return
 	}
 	if !p.reported {
 		m.changed = m.now
 	}
-	p.reported, p.position, p.served, p.draining = true, ev.Position, ev.Served, ev.Draining
+	p.reported, p.position, p.contested, p.draining = true, ev.Position, ev.Contested, ev.Draining
 	p.links = append(p.links[:0], ev.Links...)
 }
 

@@ -12,12 +12,12 @@ import (
 
 // propose makes, installs and sends the next table if one is due.
 func (m *Machine) propose() {
-	members, removed, joiners := m.members()
+	members, removed := m.members()
 	if m.cfg.Quorum && m.table.Term > 0 && !m.majority() {
 		return
 	}
-	foreign := m.foreign(joiners)
-	sig := m.signature(members, foreign)
+	contested := m.contested()
+	sig := m.signature(members, contested)
 	w := &m.pending
 	if sig != w.wanted {
 		if w.wanted == w.settled {
@@ -37,7 +37,7 @@ func (m *Machine) propose() {
 			return
 		}
 	}
-	t := m.plan(members, m.nextTerm(), foreign)
+	t := m.plan(members, m.nextTerm(), contested)
 	if t == nil {
 		w.settled = sig
 		return
@@ -50,7 +50,7 @@ func (m *Machine) propose() {
 }
 
 // members are those the table should have, by seniority: who is in it and not gone, then the joiners by name.
-func (m *Machine) members() (all []shard.NodeID, removed bool, joiners []*peer) {
+func (m *Machine) members() (all []shard.NodeID, removed bool) {
 	for _, id := range m.table.Nodes {
 		if m.gone(id) {
 			removed = true
@@ -58,20 +58,17 @@ func (m *Machine) members() (all []shard.NodeID, removed bool, joiners []*peer) 
 			all = append(all, id)
 		}
 	}
-	for _, p := range m.linked() {
-		if indexOf(m.table.Nodes, p.id) < 0 && m.admissible(p) {
-			joiners = append(joiners, p)
-		}
-	}
-	fresh := make([]shard.NodeID, 0, len(joiners)+1)
+	var fresh []shard.NodeID
 	if !m.Member() {
 		fresh = append(fresh, m.self)
 	}
-	for _, p := range joiners {
-		fresh = append(fresh, p.id)
+	for _, p := range m.linked() {
+		if indexOf(m.table.Nodes, p.id) < 0 && m.admissible(p) {
+			fresh = append(fresh, p.id)
+		}
 	}
 	slices.SortFunc(fresh, func(a, b shard.NodeID) int { return cmp.Compare(a.Name, b.Name) })
-	return append(all, fresh...), removed, joiners
+	return append(all, fresh...), removed
 }
 
 // linked are the peers with a working link, by name, so that a run can be repeated.
@@ -88,20 +85,16 @@ func (m *Machine) linked() []*peer {
 	return ps
 }
 
-// foreign says that a node comes in that has served before: its table may have had larger fencing tokens than ours, so that
-// all of ours must grow.
-func (m *Machine) foreign(joiners []*peer) bool {
-	for _, p := range joiners {
-		if p.served > 0 {
+// contested says that a node knows a fencing token that contradicts the table, or another table of the same position: then all
+// tokens must grow.
+func (m *Machine) contested() bool {
+	mine := PositionOf(m.table)
+	for _, p := range m.linked() {
+		if p.reported && (p.contested && p.position == mine || p.position.conflicts(mine)) {
 			return true
 		}
 	}
-	for _, id := range m.table.Nodes {
-		if p := m.peers[id]; p != nil && p.linked && p.reported && p.position.conflicts(PositionOf(m.table)) {
-			return true
-		}
-	}
-	return false
+	return m.tokens.contested
 }
 
 func (m *Machine) isDraining(id shard.NodeID) bool {
@@ -113,7 +106,7 @@ func (m *Machine) isDraining(id shard.NodeID) bool {
 }
 
 // signature is what the planning depends on.
-func (m *Machine) signature(members []shard.NodeID, foreign bool) string {
+func (m *Machine) signature(members []shard.NodeID, contested bool) string {
 	var b strings.Builder
 	for _, id := range members {
 		b.WriteString(id.Name)
@@ -124,7 +117,7 @@ func (m *Machine) signature(members []shard.NodeID, foreign bool) string {
 		}
 		b.WriteByte(' ')
 	}
-	if foreign {
+	if contested {
 		b.WriteByte('!')
 	}
 	return b.String()
@@ -172,6 +165,7 @@ func (m *Machine) nextTerm() uint64 {
 
 // plan makes the next table, or nil when it would say nothing new. If an owner is gone it repairs only: lost partitions go to
 // their backups, missing backups are named anew, all else stays. Otherwise everything goes to its place.
+// With bump every fencing token grows.
 func (m *Machine) plan(members []shard.NodeID, term uint64, bump bool) *shard.Table {
 	old := m.table
 	want := m.wanted(members)

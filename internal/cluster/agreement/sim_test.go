@@ -161,7 +161,7 @@ func (s *sim) peersOf(l *life) []*life {
 }
 
 func (s *sim) reportOf(l *life) Report {
-	r := Report{From: l.id, Position: PositionOf(l.m.Table()), Served: l.m.Served(), Draining: l.drained}
+	r := Report{From: l.id, Position: PositionOf(l.m.Table()), Contested: l.m.Contested(), Draining: l.drained}
 	for o := range l.links {
 		r.Links = append(r.Links, o.id.Boot)
 	}
