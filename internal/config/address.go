@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -68,9 +69,13 @@ func checkHost(host string) error {
 	return nil
 }
 
-// NodeName is the name of a node that was given none: the host's name, followed by the player port when it is not the usual
-// one, so that several nodes on one machine differ and a restart keeps its name. With port 0 unique replaces the port.
-func NodeName(listen string, unique uint64) string {
+// NodeName is Node, or the name of a node that was given none: the host's name, followed by the player port when it is not the
+// usual one, so that several nodes on one machine differ and a restart keeps its name. With port 0 a random number takes the
+// port's place: ask once.
+func (c *Config) NodeName() string {
+	if c.Node != "" {
+		return c.Node
+	}
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "node"
@@ -82,11 +87,11 @@ func NodeName(listen string, unique uint64) string {
 		}
 		return '-'
 	}, host)
-	_, port, _ := net.SplitHostPort(listen)
+	_, port, _ := net.SplitHostPort(c.Listen)
 	switch port {
 	case "7300", "":
 	case "0":
-		host = fmt.Sprintf("%.50s-%04x", host, unique&0xffff)
+		host = fmt.Sprintf("%.50s-%04x", host, rand.Uint32N(1<<16))
 	default:
 		host = fmt.Sprintf("%.50s-%s", host, port)
 	}

@@ -10,8 +10,8 @@ package config
 import "time"
 
 // Config is the whole configuration of a node. Tags: key (flag --key, environment GAMED_KEY, YAML key), arg (placeholder in the
-// help), default, doc. secret: the value is shown redacted, and GAMED_KEY_FILE names a file that holds it. off: the word that
-// stands for 0. port: the address may leave out this port.
+// help), default, doc. secret: the value is shown redacted, and GAMED_KEY_FILE may name a file that holds it. off: the word that
+// stands for 0. port: the address may leave out this port. A field without a key is no setting.
 type Config struct {
 	Node             string        `key:"node" arg:"NAME" doc:"name of this node, unique in the cluster (default: the host's name; with another player port than 7300, the name and the port)"`
 	Cluster          string        `key:"cluster" arg:"NAME" default:"gamed" doc:"name of the cluster; nodes of another cluster are refused"`
@@ -20,6 +20,7 @@ type Config struct {
 	Gossip           string        `key:"gossip" arg:"HOST:PORT" default:"127.0.0.1:7302" port:"7302" doc:"membership, TCP and UDP; what --join of other nodes names"`
 	Admin            string        `key:"admin" arg:"HOST:PORT" default:"127.0.0.1:7303" port:"7303" doc:"console, metrics, health and API"`
 	AdminTokenFile   string        `key:"admin-token-file" arg:"FILE" doc:"file with the bearer token that the admin port asks for (needed beyond loopback)"`
+	AdminToken       string        // read by Load from AdminTokenFile; never shown
 	Advertise        string        `key:"advertise" arg:"HOST" doc:"host under which other nodes reach --mesh and --gossip (default: the address listened on)"`
 	AdvertisePlayers string        `key:"advertise-players" arg:"HOST:PORT" doc:"address told to players (default: the address listened on)"`
 	Join             []string      `key:"join" arg:"HOST:PORT,…" doc:"gossip addresses of nodes to join, or dns+NAME:PORT for all addresses of a name; may be repeated"`
@@ -48,7 +49,8 @@ type Config struct {
 	LogFormat        string        `key:"log-format" arg:"text|json" default:"text" doc:"form of the log on stderr"`
 }
 
-// Default is the configuration of a node that was told nothing. Node is empty: see NodeName.
+// Default is the configuration of a node that was told nothing. Node is empty: see
+// [Config.NodeName].
 func Default() Config {
 	var c Config
 	for _, f := range Fields() {

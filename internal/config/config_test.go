@@ -153,8 +153,17 @@ func TestInsecureAllowsAllAddresses(t *testing.T) {
 }
 
 func TestAdminTokenAllowsAdminBeyondLoopback(t *testing.T) {
-	if _, err := Load(flags("admin=0.0.0.0", "admin-token-file=t")); err != nil {
-		t.Fatal(err)
+	l, err := Load(flags("admin=0.0.0.0", "admin-token-file="+write(t, "hunter2\n")))
+	if err != nil || l.AdminToken != "hunter2" {
+		t.Fatal(l, err)
+	}
+	for _, f := range Fields() {
+		if v := f.Show(&l.Config); v == "hunter2" {
+			t.Errorf("%s shows the token", f.Key)
+		}
+	}
+	if _, err := Load(flags("admin-token-file=/nowhere")); err == nil || !strings.Contains(err.Error(), "--admin-token-file") {
+		t.Error(err)
 	}
 }
 
@@ -247,16 +256,21 @@ func TestReadSecret(t *testing.T) {
 }
 
 func TestNodeName(t *testing.T) {
-	c := Default()
-	c.Node = NodeName("127.0.0.1:7300", 1)
-	if err := c.Validate(); err != nil {
-		t.Error(err)
+	named := func(listen string) string {
+		c := Default()
+		c.Listen = listen
+		c.Node = c.NodeName()
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
+		return c.NodeName()
 	}
-	if a, b := NodeName("127.0.0.1:7300", 1), NodeName("127.0.0.1:7400", 1); a == b || !strings.HasSuffix(b, "-7400") {
-		t.Errorf("%q and %q: want the port in the second", a, b)
+	usual, other := named("127.0.0.1:7300"), named("127.0.0.1:7400")
+	if other != usual+"-7400" || usual != named("127.0.0.1:7300") {
+		t.Errorf("%q and %q: want the port in the second", usual, other)
 	}
-	if a, b := NodeName("127.0.0.1:0", 1), NodeName("127.0.0.1:0", 2); a == b {
-		t.Errorf("%q twice", a)
+	if free := named("127.0.0.1:0"); !strings.HasPrefix(free, usual+"-") {
+		t.Errorf("with a free port: %q", free)
 	}
 }
 

@@ -37,6 +37,9 @@ var fields = sync.OnceValue(func() []Field {
 		tag := t.Field(i).Tag
 		f := Field{Key: tag.Get("key"), Arg: tag.Get("arg"), Default: tag.Get("default"), Doc: tag.Get("doc"), off: tag.Get("off"),
 			port: tag.Get("port"), secret: tag.Get("secret") != "", index: i}
+		if f.Key == "" {
+			continue
+		}
 		f.Env = "GAMED_" + strings.ToUpper(strings.ReplaceAll(f.Key, "-", "_"))
 		if f.secret {
 			f.EnvFile = f.Env + "_FILE"

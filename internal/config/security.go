@@ -25,7 +25,7 @@ func checkSecurity(c *Config) error {
 			return bad(a.key, "%s can be reached from other machines: beyond loopback nodes need --mesh-ca, --mesh-cert, --mesh-key and --gossip-key-file; or say --insecure", a.addr)
 		}
 	}
-	if !Loopback(c.Admin) && c.AdminTokenFile == "" {
+	if !Loopback(c.Admin) && c.AdminTokenFile == "" && c.AdminToken == "" {
 		return bad("admin", "%s can be reached from other machines: listen on 127.0.0.1, add --admin-token-file FILE, or say --insecure", c.Admin)
 	}
 	return nil
