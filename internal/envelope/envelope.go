@@ -50,11 +50,12 @@ const (
 	Moved    // Payload: an envelope that came to a node that does not own its key; Term: the table of that node
 	Query    // Ref, Event (what), Payload: a question of the admin API to a node
 	Answer   // Ref, Payload: its answer
+	Table    // Event (what), Payload: the agreement on the table, between the nodes' cluster packages
 	sentinel // one past the last kind
 )
 
 var kindNames = [...]string{Frames: "frames", Hello: "hello", Gone: "gone", Call: "call", Cast: "cast", Reply: "reply", Tallied: "tallied",
-	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved", Query: "query", Answer: "answer"}
+	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved", Query: "query", Answer: "answer", Table: "table"}
 
 func (k Kind) String() string {
 	if k > 0 && k < sentinel {
