@@ -56,7 +56,7 @@ type LinkDown struct {
 	Silent time.Duration // how long nothing had been heard when the link was given up
 }
 
-// Refused says that a node's mesh port refused a connection: nobody listens there.
+// Refused says that a node's mesh port refused a connection: nobody listens there. It counts while the node's link is closed.
 type Refused struct{ ID shard.NodeID }
 
 // Report is what a linked node says of itself, with the link's hello and each heartbeat.
@@ -114,14 +114,10 @@ type Send struct {
 // Fetch asks a node for its table. It may be lost.
 type Fetch struct{ To shard.NodeID }
 
-// Probe asks the shell to find out whether the port of a node whose link was closed refuses connections.
-type Probe struct{ ID shard.NodeID }
-
 // Replaced says that the cluster has another life of this node: this one has to end.
 type Replaced struct{ By shard.NodeID }
 
 func (Install) action()  {}
 func (Send) action()     {}
 func (Fetch) action()    {}
-func (Probe) action()    {}
 func (Replaced) action() {}

@@ -17,7 +17,6 @@ const (
 	aloneDelay     = 3 * time.Second        // a node that looks for others and finds nobody serves alone after this
 	fetchRetry     = 300 * time.Millisecond // between two fetches from the same node
 	yieldMax       = 3 * time.Second        // how long a newer table that is announced but not delivered is waited for
-	probeRetry     = 200 * time.Millisecond // between two probes of the same port
 	contactMin     = 2 * time.Second        // nobody is given up earlier after the last contact, unless known to be gone
 	contactMax     = 3 * time.Second        // everybody is given up then, unless another member still has a link to it
 	pauseGap       = 1200 * time.Millisecond
@@ -194,7 +193,6 @@ func (m *Machine) decide() {
 		return
 	}
 	behind := m.fetchNewer()
-	m.probeClosed()
 	m.forgetGone()
 	if behind || m.now < m.held || !m.coordinates() {
 		return
@@ -238,17 +236,6 @@ func (m *Machine) fetchNewer() (behind bool) {
 		behind = behind || m.now-p.newer < yieldMax
 	}
 	return behind
-}
-
-func (m *Machine) probeClosed() {
-	for _, id := range m.table.Nodes {
-		p := m.peers[id]
-		if p == nil || p.linked || !p.closed || p.refused || p.left || p.probed != 0 && m.now-p.probed < probeRetry {
-			continue
-		}
-		p.probed = m.now + 1
-		m.out = append(m.out, Probe{id})
-	}
 }
 
 func (m *Machine) forgetGone() {

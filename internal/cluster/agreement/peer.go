@@ -24,7 +24,7 @@ type peer struct {
 	links     []uint64
 	draining  bool
 
-	newer, asked, probed time.Duration // when: its newer table was first noticed, fetched; its port probed. 0: never
+	newer, asked time.Duration // when its newer table was first noticed, and last fetched. 0: never
 
 	member     bool // it was in a table of ours
 	again      bool // it came back into one
@@ -63,7 +63,7 @@ func (m *Machine) linkDown(ev LinkDown) {
 		p.contact = m.now - max(ev.Silent, 0)
 	}
 	p.linked, p.reported, p.links, p.position = false, false, nil, Position{}
-	p.closed, p.refused, p.probed, p.newer = ev.Closed, false, 0, 0
+	p.closed, p.refused, p.newer = ev.Closed, false, 0
 	m.changed = m.now
 }
 

@@ -209,10 +209,6 @@ func (s *sim) step(l *life, ev Event) {
 			if o := s.find(a.To); o != nil {
 				s.send(l, o, Asked{l.id})
 			}
-		case Probe:
-			if o := s.find(a.ID); o == nil || o.dead {
-				s.after(s.between(0, 5*time.Millisecond), func() { s.step(l, Refused{a.ID}) })
-			}
 		case Replaced:
 			s.logf("%s replaced by %s", l.id, a.By)
 			l.replaced = true
@@ -275,6 +271,9 @@ func (s *sim) unlink(l, other *life, ev LinkDown) {
 	}
 	delete(l.links, other)
 	s.after(20*time.Millisecond, func() { s.step(l, ev) })
+	if other.dead && !s.isCut(l, other) {
+		s.after(s.between(25*time.Millisecond, 500*time.Millisecond), func() { s.step(l, Refused{other.id}) })
+	}
 	if other.links[l] != epoch {
 		s.after(s.between(100*time.Millisecond, time.Second), func() { s.link(l, other) })
 		return
