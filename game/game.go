@@ -122,7 +122,8 @@ type Word struct {
 	Help  string // one line
 	Topic string // the topic called; "" is the topic joined last
 	Event string
-	// Parse makes the payload from the rest of the line. The error's text is shown to the person.
+	// Parse makes the payload from the rest of the line. The error's text is shown to the person. nil: the command takes no
+	// arguments and has an empty payload.
 	Parse func(args string, mem Memory) (Payload, error)
 }
 

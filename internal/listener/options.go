@@ -127,8 +127,8 @@ func (o *Options) complete() error {
 		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS13)
 	}
 	for _, w := range o.Words {
-		if w.Name == "" || w.Parse == nil || builtin(w.Name) {
-			return fmt.Errorf("listener: Words: %q has no name, no Parse, or is built in", w.Name)
+		if w.Name == "" || builtin(w.Name) {
+			return fmt.Errorf("listener: Words: %q has no name or is built in", w.Name)
 		}
 	}
 	return nil

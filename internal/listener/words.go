@@ -149,6 +149,9 @@ func (c *Conn) parse(w game.Word, args, topic string) (p game.Payload, err error
 			err = errors.New("this command is broken")
 		}
 	}()
+	if w.Parse == nil {
+		return game.EmptyMap, nil
+	}
 	return w.Parse(args, memory{c: c, topic: topic})
 }
 

@@ -2,10 +2,11 @@ package player
 
 import "gamed/protocol"
 
-// keptAnswers is how many answers a session keeps; openCalls how many calls may be open at a time.
+// OpenCalls is how many calls of a session may be open at a time.
+const OpenCalls = 64
+
 const (
-	keptAnswers = 128
-	openCalls   = 64
+	keptAnswers = 128 // answers a session keeps
 	retryRefs   = 256 // refs answered with a retry code that stay open
 )
 

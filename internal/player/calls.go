@@ -12,10 +12,11 @@ import (
 
 // frames handles the calls of one read of the client's socket.
 func (p *Entity) frames(w *shard.Worker, e *envelope.Envelope) {
-	if p.s == nil || p.s.conn != e.Conn {
-		if p.s == nil {
-			p.lost(e)
-		}
+	if p.s == nil {
+		p.lost(e)
+		return
+	}
+	if !p.current(e) {
 		return // of a socket that was replaced: it has its GOAWAY
 	}
 	b := e.Payload
@@ -45,20 +46,29 @@ func (p *Entity) frames(w *shard.Worker, e *envelope.Envelope) {
 	p.d.Metrics.Reads.Inc()
 }
 
+// gateway is the node that an envelope of a connection came from.
+func (p *Entity) gateway(e *envelope.Envelope) envelope.NodeID {
+	if e.Node.IsZero() {
+		return p.d.Router.Self()
+	}
+	return e.Node
+}
+
+// current says whether e comes from the session's present connection.
+func (p *Entity) current(e *envelope.Envelope) bool {
+	return p.s.conn == e.Conn && p.s.node == p.gateway(e)
+}
+
 // lost tells the client that its session is not here any more.
 func (p *Entity) lost(e *envelope.Envelope) {
-	node := e.Node
-	if node.IsZero() {
-		node = p.d.Router.Self()
-	}
 	f := protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeUnavailable, Reason: "the session is not known here any more: say hello again", RetryMS: 100})
-	p.sendTo(node, e.Conn, envelope.FlagClose, f)
+	p.sendTo(p.gateway(e), e.Conn, envelope.FlagClose, f)
 }
 
 // call begins one call of the client.
 func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 	s, ref := p.s, c.Ref
-	p.d.Metrics.Calls.Inc()
+	p.d.Metrics.calls.Add(1)
 	if ref != 0 {
 		switch v, frame := s.answers.judge(ref); v {
 		case refKept:
@@ -73,7 +83,7 @@ func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 			return // its answer is on the way
 		}
 		s.answers.begun(ref)
-		if len(s.open) >= openCalls {
+		if len(s.open) >= OpenCalls {
 			p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeBusy, Text: "64 calls are open", Retry: 100 * time.Millisecond})
 			return
 		}
@@ -200,7 +210,7 @@ func (p *Entity) settle(_ *shard.Worker, ref uint64, a game.Answer) {
 		p.l.out = protocol.AppendReply(p.l.out, ref, payload)
 	} else {
 		p.l.out = protocol.AppendReplyError(p.l.out, ref, a.Code, a.Text, envelope.RetryMS(a))
-		p.d.Metrics.Failed.Inc()
+		p.d.Metrics.failed.Add(1)
 	}
 	if len(p.l.out)-from-4 > protocol.MaxFrameOut {
 		p.l.out = protocol.AppendReplyError(p.l.out[:from], ref, protocol.CodeInternal, "the answer is longer than a frame", -1)

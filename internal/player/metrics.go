@@ -1,12 +1,22 @@
 package player
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics of all players of a node.
 type Metrics struct {
-	Reads, Calls, Again, Failed, OutLost, CastsLost prometheus.Counter
-	Sessions                                        prometheus.Gauge
+	Reads, Again, OutLost, CastsLost prometheus.Counter
+	calls, failed                    atomic.Uint64
+	sessions                         atomic.Int64
 }
+
+// Count is how many calls and casts were begun, Failures how many answers were other than ok, Live how many sessions there are.
+func (m *Metrics) Count() uint64    { return m.calls.Load() }
+func (m *Metrics) Failures() uint64 { return m.failed.Load() }
+func (m *Metrics) Live() int64      { return m.sessions.Load() }
 
 // NewMetrics makes and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -17,13 +27,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		Reads:     counter("reads_total", "Reads of clients' sockets handled."),
-		Calls:     counter("calls_total", "Calls and casts of clients begun."),
 		Again:     counter("calls_again_total", "Calls that came again with the same ref and got the answer kept."),
-		Failed:    counter("calls_failed_total", "Calls answered with a code other than ok."),
 		OutLost:   counter("out_lost_total", "Writes to clients lost because their gateway could not be reached."),
 		CastsLost: counter("casts_lost_total", "Casts and answers between entities lost because the owner could not be reached."),
-		Sessions:  prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "gamed", Subsystem: "player", Name: "sessions", Help: "Sessions of players owned by this node, with or without a socket."}),
 	}
-	r.MustRegister(m.Sessions)
+	r.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "player", Name: "calls_total",
+			Help: "Calls and casts of clients begun."}, func() float64 { return float64(m.calls.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "player", Name: "calls_failed_total",
+			Help: "Calls answered with a code other than ok."}, func() float64 { return float64(m.failed.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "gamed", Subsystem: "player", Name: "sessions",
+			Help: "Sessions of players owned by this node, with or without a socket."}, func() float64 { return float64(m.sessions.Load()) }))
 	return m
 }

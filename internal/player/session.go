@@ -60,7 +60,7 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	seen, _ := protocol.ParseSeen(e.Payload) // made by the gateway; nothing seen when it is damaged
 	s := p.s
 	resumed := s != nil && e.Session == s.id
-	if s != nil && s.conn != 0 && s.conn != e.Conn {
+	if s != nil && s.conn != 0 && !p.current(e) {
 		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeReplaced, Reason: "the player said hello on another connection", RetryMS: -1}))
 		s.conn = 0
 	}
@@ -70,10 +70,10 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	if !resumed {
 		s = &session{id: newSessionID(), began: p.own.Offset()}
 		p.s = s
-		p.d.Metrics.Sessions.Inc()
+		p.d.Metrics.sessions.Add(1)
 	}
 	wasText := s.text
-	s.node, s.conn, s.text, s.role = e.Node, e.Conn, e.Flags&envelope.FlagText != 0, e.Role
+	s.node, s.conn, s.text, s.role = p.gateway(e), e.Conn, e.Flags&envelope.FlagText != 0, e.Role
 	s.expires = time.Time{}
 	if wasText && !s.text {
 		s.answers.normalize()
@@ -161,7 +161,7 @@ func (p *Entity) welcome(_ *shard.Worker, resumed bool) {
 // gone notes that the client's socket ended, or that the client left for good.
 func (p *Entity) gone(w *shard.Worker, e *envelope.Envelope) {
 	s := p.s
-	if s == nil || s.conn != e.Conn {
+	if s == nil || !p.current(e) {
 		return
 	}
 	s.conn, s.resume = 0, nil
@@ -188,7 +188,38 @@ func (p *Entity) end(w *shard.Worker) {
 		p.notifyLeft(w, topic)
 	}
 	p.s = nil
-	p.d.Metrics.Sessions.Dec()
+	p.d.Metrics.sessions.Add(-1)
+}
+
+// GatewayLost notes that the node of the client's socket is gone.
+func (p *Entity) GatewayLost(w *shard.Worker, alive func(envelope.NodeID) bool) {
+	if s := p.s; s != nil && s.conn != 0 && !alive(s.node) {
+		s.conn, s.resume = 0, nil
+		s.expires = w.Now().Add(p.d.SessionTTL)
+		w.WakeFor(p.key, s.expires)
+	}
+}
+
+// Status is what an operator sees of a player.
+type Status struct {
+	Gateway string
+	Session string // the first 6 characters
+	Refs    []uint64
+	Topics  []string
+	Live    bool // it has a session
+}
+
+// Status gives the player's state.
+func (p *Entity) Status() Status {
+	s := p.s
+	if s == nil {
+		return Status{}
+	}
+	st := Status{Live: true, Session: s.id[:6], Refs: s.answers.last(8), Topics: append([]string{}, s.topics...)}
+	if s.conn != 0 {
+		st.Gateway = s.node.Name
+	}
+	return st
 }
 
 // Kick ends the session and its socket.

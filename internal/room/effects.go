@@ -215,3 +215,42 @@ func (h *Home) resync(e *envelope.Envelope) {
 		_ = h.d.Router.ToNode(e.Node, &p)
 	}
 }
+
+// NodesLost forgets the sockets of members on nodes that are gone. The members stay: they may resume elsewhere.
+func (h *Home) NodesLost(alive func(envelope.NodeID) bool) {
+	lost := false
+	for n := range h.nodes {
+		if !alive(n) {
+			delete(h.nodes, n)
+			lost = true
+		}
+	}
+	if !lost {
+		return
+	}
+	for _, m := range h.members.byName {
+		if m.attached && !alive(m.node) {
+			m.attached, m.conn = false, 0
+		}
+	}
+}
+
+// CloseRoom ends every membership, as an operator asked.
+func (h *Home) CloseRoom(w *shard.Worker) {
+	var names []string
+	h.members.begin(nil)
+	h.members.Each(func(name string) bool { names = append(names, name); return true })
+	for _, name := range names {
+		m := h.members.byName[name]
+		h.members.drop(m)
+		h.detach(m)
+		h.route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.PlayerPrefix + name, Topic: h.topic, Flags: envelope.FlagLeft, Session: m.session, From: h.key})
+	}
+	for _, name := range names {
+		h.invoke(w, nil, func(c *game.Context) {
+			if r, ok := h.impl.(game.Leaver); ok {
+				r.Left(c, name)
+			}
+		})
+	}
+}

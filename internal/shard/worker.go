@@ -49,6 +49,16 @@ func (w *Worker) WakeAt(at time.Time) {
 	}
 }
 
+// WakeFor is WakeAt for an entity that is not running.
+func (w *Worker) WakeFor(key string, at time.Time) {
+	if s := w.slots[key]; s != nil {
+		old := w.cur
+		w.cur = s
+		w.WakeAt(at)
+		w.cur = old
+	}
+}
+
 const sweepEvery = 10 * time.Second
 
 func (w *Worker) run() {
@@ -124,6 +134,9 @@ func (w *Worker) With(key string, f func(e Entity)) {
 		w.guard(s, "notice", func() { f(s.entity) })
 	}
 }
+
+// Waiting is how many messages wait in the worker's mailbox.
+func (w *Worker) Waiting() int { return w.box.Len() }
 
 // EachEntity calls f with every entity in memory until it returns false.
 func (w *Worker) EachEntity(f func(key string, e Entity) bool) {

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gamed/internal/envelope"
+	"gamed/internal/listener"
+	"gamed/internal/player"
+	"gamed/internal/room"
+	"gamed/internal/shard"
+	"gamed/protocol"
+)
+
+// gateway joins the sockets of this node to the players' entities, wherever they are. It implements listener.Handler.
+type gateway struct {
+	router *shard.Router
+	relays *room.Relays
+	shards [64]gatewayShard
+	pushes atomic.Uint64
+}
+
+type gatewayShard struct {
+	mu    sync.RWMutex // guards conns
+	conns map[uint64]*link
+}
+
+// link is one connection and where its player lives.
+type link struct {
+	conn *listener.Conn
+	key  string
+	part uint16
+
+	mu    sync.Mutex // guards what follows
+	held  []byte     // frames that came while HELLO waits for an owner
+	waits bool
+	ended bool
+}
+
+func newGateway() *gateway {
+	g := &gateway{}
+	for i := range g.shards {
+		g.shards[i].conns = map[uint64]*link{}
+	}
+	return g
+}
+
+func (g *gateway) shard(id uint64) *gatewayShard { return &g.shards[id%uint64(len(g.shards))] }
+
+func (g *gateway) find(id uint64) *link {
+	s := g.shard(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.conns[id]
+}
+
+// sink finds a connection for a relay.
+func (g *gateway) sink(id uint64) room.Sink {
+	if l := g.find(id); l != nil {
+		return l.conn
+	}
+	return nil
+}
+
+// How long HELLO waits for an owner, how often it tries, and how much may follow it meanwhile.
+const (
+	helloWait  = 5 * time.Second
+	helloEvery = 50 * time.Millisecond
+	maxHeld    = 64 << 10
+)
+
+// Hello implements listener.Handler.
+func (g *gateway) Hello(c *listener.Conn, h protocol.Hello) {
+	key := envelope.PlayerPrefix + c.Player()
+	l := &link{conn: c, key: key, part: shard.PartitionOf(key), waits: true}
+	s := g.shard(c.ID())
+	s.mu.Lock()
+	s.conns[c.ID()] = l
+	s.mu.Unlock()
+	e := envelope.Envelope{Kind: envelope.Hello, Key: key, Conn: c.ID(), Node: g.router.Self(), Role: c.Role(), Session: h.Session}
+	if c.Text() {
+		e.Flags |= envelope.FlagText
+	}
+	e.Payload = protocol.AppendSeen(nil, h.Seen)
+	g.hello(l, &e, time.Now().Add(helloWait))
+}
+
+// hello gives HELLO to the player's owner; while there is none it is tried again.
+func (g *gateway) hello(l *link, e *envelope.Envelope, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return // a HELLO whose socket has ended takes nothing over
+	}
+	err := g.router.RoutePart(e, l.part)
+	if err == nil {
+		l.waits = false
+		if len(l.held) > 0 {
+			g.route(l, l.held)
+			l.held = nil
+		}
+		return
+	}
+	if time.Now().After(until) {
+		l.conn.Goaway(protocol.CodeUnavailable, "the player's owner cannot be reached", 1000)
+		return
+	}
+	time.AfterFunc(helloEvery, func() { g.hello(l, e, until) })
+}
+
+// Frames implements listener.Handler.
+func (g *gateway) Frames(c *listener.Conn, batch []byte) {
+	l := g.find(c.ID())
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.waits {
+		g.route(l, batch)
+		return
+	}
+	if len(l.held)+len(batch) > maxHeld {
+		c.Send(player.RefuseFrames(nil, batch, shard.ErrBusy))
+		return
+	}
+	l.held = append(l.held, batch...)
+}
+
+func (g *gateway) route(l *link, batch []byte) {
+	e := envelope.Envelope{Kind: envelope.Frames, Key: l.key, Conn: l.conn.ID(), Payload: batch}
+	if err := g.router.RoutePart(&e, l.part); err != nil {
+		l.conn.Send(player.RefuseFrames(nil, batch, err))
+	}
+}
+
+// Bye implements listener.Handler.
+func (g *gateway) Bye(c *listener.Conn) { g.gone(c, envelope.FlagBye) }
+
+// Closed implements listener.Handler.
+func (g *gateway) Closed(c *listener.Conn, _ listener.Reason) {
+	g.gone(c, 0)
+	s := g.shard(c.ID())
+	s.mu.Lock()
+	delete(s.conns, c.ID())
+	s.mu.Unlock()
+	g.relays.Gone(c.ID())
+}
+
+func (g *gateway) gone(c *listener.Conn, flags uint16) {
+	l := g.find(c.ID())
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.ended = true
+	e := envelope.Envelope{Kind: envelope.Gone, Key: l.key, Conn: c.ID(), Flags: flags}
+	_ = g.router.RoutePart(&e, l.part) // no owner, no session
+}
+
+// out writes what a player's entity sends to one of our connections.
+func (g *gateway) out(e *envelope.Envelope) {
+	l := g.find(e.Conn)
+	switch {
+	case l == nil:
+	case e.Flags&envelope.FlagWelcome != 0:
+		l.conn.Welcome(e.Payload)
+	case e.Flags&envelope.FlagClose != 0:
+		if len(e.Payload) > 4 {
+			if f, ok := protocol.ParseGoaway(e.Payload[4:]); ok {
+				l.conn.Goaway(f.Code, f.Reason, f.RetryMS)
+				return
+			}
+		}
+		l.conn.Close()
+	default:
+		l.conn.Send(e.Payload)
+	}
+}

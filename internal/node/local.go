@@ -1,0 +1,115 @@
+package node
+
+import (
+	"strings"
+	"sync"
+
+	"gamed/game"
+	"gamed/internal/envelope"
+	"gamed/internal/player"
+	"gamed/internal/room"
+	"gamed/internal/shard"
+	"gamed/internal/tally"
+)
+
+// local is this node as the router sees it. It implements shard.Local.
+type local struct{ n *Node }
+
+// worker is what the entities of one worker share.
+type worker struct {
+	tallies *tally.Set
+	player  *player.Local
+	room    *room.Local
+}
+
+func newWorker() any {
+	t := tally.NewSet()
+	return &worker{tallies: t, player: player.NewLocal(t), room: &room.Local{}}
+}
+
+func (n *Node) newEntity(w *shard.Worker, key string) shard.Entity {
+	l := w.Local.(*worker)
+	if strings.HasPrefix(key, envelope.PlayerPrefix) {
+		return player.New(n.players, l.player, key)
+	}
+	return room.New(n.rooms, l.room, key)
+}
+
+// Post implements shard.Local.
+func (l local) Post(e *envelope.Envelope) error { return l.n.workers.Post(e) }
+
+// Node implements shard.Local.
+func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
+	switch e.Kind {
+	case envelope.Out:
+		l.n.gateway.out(e)
+	case envelope.Attach, envelope.Detach, envelope.Push:
+		l.n.relays.Handle(e)
+	case envelope.Notify:
+		l.notify(e)
+	case envelope.Collect:
+		l.collect(e)
+	case envelope.Query:
+		l.n.peers.serve(from, e)
+	case envelope.Answer:
+		l.n.peers.answered(e)
+	}
+}
+
+// Refused implements shard.Local.
+func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
+	back, toNode, ok := player.Refuse(e, why)
+	if !ok {
+		return
+	}
+	if !toNode {
+		_ = l.n.router.Route(&back) // the caller's deadline tells it
+		return
+	}
+	if !e.Node.IsZero() {
+		from = e.Node
+	}
+	_ = l.n.router.ToNode(from, &back) // its gateway is gone, and the socket with it
+}
+
+// notify brings a room's notice to every member's player part on this node.
+func (l local) notify(e *envelope.Envelope) {
+	topic, event := e.Topic, e.Event
+	payload := append(game.Payload(nil), e.Payload...)
+	l.n.workers.Each(func(w *shard.Worker) {
+		for _, key := range w.Local.(*worker).player.Members(topic) {
+			w.With(key, func(ent shard.Entity) {
+				if p, ok := ent.(*player.Entity); ok {
+					p.Notice(w, topic, event, payload)
+				}
+			})
+		}
+	}, nil)
+}
+
+// collect closes a round on every partition of this node and sends the sum to the room's home.
+func (l local) collect(e *envelope.Envelope) {
+	n := l.n
+	key, topic, round, ref := strings.Clone(e.Key), e.Topic, e.Event, e.Ref
+	before := n.router.Table()
+	var mu sync.Mutex // guards sum
+	var sum game.Tally
+	n.workers.Each(func(w *shard.Worker) {
+		t := w.Local.(*worker).tallies.Close(w.Now(), topic, round)
+		mu.Lock()
+		defer mu.Unlock()
+		tally.Merge(&sum, t)
+	}, func() {
+		if n.router.Table() != before {
+			return // what we own may have changed meanwhile: the home asks again
+		}
+		var have room.Coverage
+		for p := range uint16(shard.Partitions) {
+			if owner, ok := before.OwnerOf(p); ok && owner == n.router.Self() {
+				have.Add(p)
+			}
+		}
+		a := envelope.Envelope{Kind: envelope.Tallied, Key: key, Topic: topic, Event: round, Ref: ref, Payload: room.AppendTallied(nil, &have, &sum)}
+		_ = n.router.Route(&a) // the home asks again
+	})
+}

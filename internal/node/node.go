@@ -1,0 +1,297 @@
+// Package node is the composition root: the only package that imports all parts of a node and joins them. A process may run
+// several nodes.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gamed/game"
+	"gamed/internal/actor"
+	"gamed/internal/admin"
+	"gamed/internal/cluster"
+	"gamed/internal/config"
+	"gamed/internal/envelope"
+	"gamed/internal/listener"
+	"gamed/internal/player"
+	"gamed/internal/room"
+	"gamed/internal/shard"
+	"gamed/protocol"
+)
+
+// Options of a node.
+type Options struct {
+	Config  config.Config
+	Games   []game.Game
+	Version string
+	Log     *slog.Logger
+}
+
+// Addrs are a node's name and the addresses it listens on.
+type Addrs struct {
+	Node    string `json:"node"`
+	Players string `json:"players"`
+	Mesh    string `json:"mesh"`
+	Gossip  string `json:"gossip"`
+	Admin   string `json:"admin"`
+}
+
+// Node is a running gamed.
+type Node struct {
+	opt      Options
+	log      *slog.Logger
+	cluster  *cluster.Cluster
+	listener *listener.Server
+	admin    *admin.Server
+	router   *shard.Router
+	workers  *shard.Workers
+	relays   *room.Relays
+	gateway  *gateway
+	players  *player.Deps
+	rooms    *room.Deps
+	peers    *peers
+	events   events
+	dead     actor.DeadLetters
+	serving  chan struct{}
+
+	ctx    context.Context // ends with Run
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// New makes a node and binds all its ports. Run must be called next; an error leaves nothing open.
+func New(opt Options) (*Node, error) {
+	games := map[string]*game.Game{}
+	var words []game.Word
+	for i := range opt.Games {
+		g := &opt.Games[i]
+		switch {
+		case !protocol.ValidGame(g.Name) || g.Name == "player":
+			return nil, fmt.Errorf("game %q: the name must be 1–32 of a-z, 0-9 and -, and not player", g.Name)
+		case games[g.Name] != nil:
+			return nil, fmt.Errorf("game %q is registered twice", g.Name)
+		case g.Player == nil && g.Room == nil:
+			return nil, fmt.Errorf("game %q has neither a player part nor a room part", g.Name)
+		}
+		games[g.Name] = g
+		words = append(words, g.Words...)
+	}
+	cfg := opt.Config
+	n := &Node{opt: opt, log: opt.Log, serving: make(chan struct{}, maxQueries)}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.peers = newPeers(n)
+	n.gateway = newGateway()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	var undo []func()
+	fail := func(err error) (*Node, error) {
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+		n.cancel()
+		return nil, err
+	}
+	var err error
+	n.listener, err = listener.New(n.listenerOptions(words, reg), n.gateway)
+	if err != nil {
+		return fail(err)
+	}
+	undo = append(undo, func() { n.stopListener(protocol.CodeShutdown, "the node could not start") })
+	n.cluster, err = cluster.New(cluster.Options{
+		Name: cfg.Node, Cluster: cfg.Cluster, MeshAddr: cfg.Mesh, GossipAddr: cfg.Gossip, AdvertiseHost: cfg.Advertise,
+		PlayersAddr: n.playersAddr(), Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
+		Registerer: reg,
+		Receive:    func(from shard.NodeID, e *envelope.Envelope) { n.router.Receive(from, e) },
+		OnTable:    n.installed, OnEvent: n.happened,
+	})
+	if err != nil {
+		return fail(err)
+	}
+	undo = append(undo, n.cluster.Kill)
+	n.router = shard.NewRouter(n.cluster.Self(), local{n}, n.cluster)
+	n.gateway.router = n.router
+	n.compose(games, reg)
+	undo = append(undo, n.relays.Close, n.workers.Close)
+	token := ""
+	if cfg.AdminTokenFile != "" {
+		if token, err = config.ReadSecret(cfg.AdminTokenFile); err != nil {
+			return fail(fmt.Errorf("admin token: %w", err))
+		}
+	}
+	n.admin, err = admin.New(admin.Options{Addr: cfg.Admin, Token: token, Insecure: cfg.Insecure, Source: source{n}, Gatherer: reg, Registerer: reg, Log: opt.Log})
+	if err != nil {
+		return fail(err)
+	}
+	return n, nil
+}
+
+func (n *Node) listenerOptions(words []game.Word, reg prometheus.Registerer) listener.Options {
+	cfg := n.opt.Config
+	o := listener.DefaultOptions()
+	o.Addr, o.Rate, o.Burst, o.Heartbeat = cfg.Listen, cfg.RateLimit, 2*cfg.RateLimit, cfg.Heartbeat
+	o.Words, o.Logger, o.Registerer, o.Addrs = words, n.log, reg, n.otherPlayersAddrs
+	return o
+}
+
+// compose makes what runs entities.
+func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
+	cfg := n.opt.Config
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "actor", Name: "dead_letters_total",
+		Help: "Messages whose handler panicked."}, func() float64 { _, total := n.dead.List(); return float64(total) }))
+	dead := func(l actor.DeadLetter) {
+		n.dead.Add(l)
+		n.log.Error("a handler panicked", "key", l.Key, "what", l.What, "cause", l.Cause, "stack", l.Stack)
+	}
+	n.players = &player.Deps{Router: n.router, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),
+		Limits:   protocol.Limits{Frame: protocol.MaxFrameIn, Rate: int64(cfg.RateLimit), Burst: int64(2 * cfg.RateLimit), Outstanding: player.OpenCalls},
+		Degraded: n.degraded, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
+	n.rooms = &room.Deps{Router: n.router, Games: games, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
+	workers := cfg.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	n.relays = room.NewRelays(min(workers, 4), n.gateway.sink, n.router, n.rooms.Metrics)
+	n.gateway.relays = n.relays
+	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: newWorker, Panicked: dead})
+}
+
+// Run serves until ctx ends, then says goodbye to the players and leaves the cluster, within the drain timeout. The error says
+// what ended it, or what could not be finished.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.cancel()
+	inner, stop := context.WithCancel(n.ctx)
+	defer stop()
+	ended := make(chan error, 3)
+	run := func(what string, f func(context.Context) error) {
+		n.wg.Go(func() {
+			err := f(inner)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", what, err)
+			}
+			ended <- err
+		})
+	}
+	run("cluster", n.cluster.Run)
+	run("listener", n.listener.Run)
+	run("admin", n.admin.Run)
+	var err error
+	select {
+	case <-ctx.Done():
+		err = n.leave()
+	case <-n.ctx.Done(): // killed
+	case err = <-ended:
+		n.stopListener(protocol.CodeShutdown, "the node stops")
+	}
+	stop()
+	n.cancel()
+	n.wg.Wait()
+	n.workers.Close()
+	n.relays.Close()
+	return err
+}
+
+// leave ends a node in order: nothing new, players told where to go, the cluster told that it was meant.
+func (n *Node) leave() error {
+	ctx, cancel := context.WithTimeout(n.ctx, n.opt.Config.DrainTimeout)
+	defer cancel()
+	n.cluster.SetDraining(true)
+	code, reason := protocol.CodeDraining, "the node is drained: go on at another one"
+	if len(n.otherPlayersAddrs()) == 0 {
+		code, reason = protocol.CodeShutdown, "the server stops"
+	}
+	err := n.listener.Shutdown(ctx, code, reason, func() int64 { return 200 })
+	return errors.Join(err, n.cluster.Leave(ctx))
+}
+
+func (n *Node) stopListener(code protocol.Code, reason string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = n.listener.Shutdown(ctx, code, reason, func() int64 { return 1000 }) // on the way out already
+}
+
+// Kill ends the node as kill -9 would: no goodbye to anybody.
+func (n *Node) Kill() {
+	n.cluster.Kill()
+	n.cancel()
+}
+
+// Addrs are the real addresses, ports picked.
+func (n *Node) Addrs() Addrs {
+	return Addrs{Node: n.cluster.Self().Name, Players: n.listener.Addr().String(), Mesh: n.cluster.MeshAddr().String(),
+		Gossip: n.cluster.GossipAddr().String(), Admin: n.admin.Addr().String()}
+}
+
+// Ready says whether the node takes players; if not, why.
+func (n *Node) Ready() (bool, []string) { return n.cluster.Ready() }
+
+// Cluster is the node's membership, for tools that cut links.
+func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
+
+func (n *Node) playersAddr() string {
+	if a := n.opt.Config.AdvertisePlayers; a != "" {
+		return a
+	}
+	return n.listener.Addr().String()
+}
+
+// otherPlayersAddrs are the addresses of all other nodes that take players.
+func (n *Node) otherPlayersAddrs() []string {
+	var addrs []string
+	if n.cluster == nil {
+		return nil
+	}
+	for _, m := range n.cluster.Members() {
+		if m.State == "alive" && m.Node != n.cluster.Self() && m.Addr != "" {
+			addrs = append(addrs, m.Addr)
+		}
+	}
+	return addrs
+}
+
+// degraded says that a partition has no backup although there is more than one node.
+func (n *Node) degraded() bool {
+	t := n.router.Table()
+	if len(t.Nodes) < 2 {
+		return false
+	}
+	for p := range uint16(shard.Partitions) {
+		if _, ok := t.BackupOf(p); !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// installed puts a table in force. Sockets on nodes that are gone are gone too.
+func (n *Node) installed(t *shard.Table) {
+	n.router.Install(t)
+	alive := map[shard.NodeID]bool{}
+	for _, m := range t.Nodes {
+		alive[m] = true
+	}
+	n.workers.Each(func(w *shard.Worker) {
+		w.EachEntity(func(key string, e shard.Entity) bool {
+			switch e := e.(type) {
+			case *player.Entity:
+				e.GatewayLost(w, func(id envelope.NodeID) bool { return alive[id] })
+			case *room.Home:
+				e.NodesLost(func(id envelope.NodeID) bool { return alive[id] })
+			}
+			return true
+		})
+	}, nil)
+}
+
+func (n *Node) happened(e cluster.Event) {
+	n.events.add(strings.ToLower(e.Kind), e.Node, e.Text)
+}

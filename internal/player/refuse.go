@@ -1,0 +1,42 @@
+package player
+
+import (
+	"encoding/binary"
+
+	"gamed/internal/envelope"
+	"gamed/protocol"
+)
+
+// Refuse makes what a sender gets back when e could not be delivered: an envelope for ToNode when toNode is set, else for
+// Route. False: nobody waits for an answer.
+func Refuse(e *envelope.Envelope, why error) (back envelope.Envelope, toNode, ok bool) {
+	a := refusal(why)
+	switch e.Kind {
+	case envelope.Frames:
+		frames := RefuseFrames(nil, e.Payload, why)
+		return envelope.Envelope{Kind: envelope.Out, Conn: e.Conn, Payload: frames}, true, len(frames) > 0
+	case envelope.Hello:
+		f := protocol.AppendGoaway(nil, protocol.Goaway{Code: a.Code, Reason: a.Text, RetryMS: envelope.RetryMS(a)})
+		return envelope.Envelope{Kind: envelope.Out, Conn: e.Conn, Flags: envelope.FlagClose, Payload: f}, true, true
+	case envelope.Call:
+		return envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, Flags: e.Flags & envelope.FlagClient, Session: e.Session,
+			Event: string(a.Code), Payload: envelope.AnswerPayload(a), FromTopic: e.Topic}, false, true
+	}
+	return envelope.Envelope{}, false, false
+}
+
+// RefuseFrames appends the REPLY frames that refuse all calls of a read.
+func RefuseFrames(dst, frames []byte, why error) []byte {
+	a := refusal(why)
+	for len(frames) >= 4 {
+		n := int(binary.BigEndian.Uint32(frames))
+		if n < 1 || n > len(frames)-4 {
+			break
+		}
+		if c, ok := protocol.ParseCall(frames[4 : 4+n]); ok && c.Ref != 0 {
+			dst = protocol.AppendReplyError(dst, c.Ref, a.Code, a.Text, envelope.RetryMS(a))
+		}
+		frames = frames[4+n:]
+	}
+	return dst
+}
