@@ -1,0 +1,124 @@
+package mesh
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// missed is the number of heartbeats that may go unanswered.
+const missed = 3
+
+// pulse is what one lane knows of its peer's life.
+type pulse struct {
+	heard atomic.Int64 // Mesh.now of the last bytes read
+	busy  atomic.Bool  // the reader is in a callback, so silence means nothing
+	rtt   atomic.Int64 // nanoseconds, of the last ping that was answered
+
+	resumed time.Duration // when the reader was last known not to listen; the beat goroutine's own
+
+	mu       sync.Mutex // guards what follows
+	sent     uint64     // seq of the last ping
+	answered uint64     // seq of the last pong
+	at       [64]time.Duration
+}
+
+// ping notes that one is sent now, and gives its seq.
+func (p *pulse) ping(now time.Duration) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent++
+	p.at[p.sent%uint64(len(p.at))] = now
+	return p.sent
+}
+
+// pong notes an answer; false when it answers nothing that was asked.
+func (p *pulse) pong(seq uint64, now time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if seq <= p.answered || seq > p.sent {
+		return false
+	}
+	p.answered = seq
+	if p.sent-seq < uint64(len(p.at)) {
+		p.rtt.Store(int64(now - p.at[seq%uint64(len(p.at))]))
+	}
+	return true
+}
+
+// overdue says whether the peer has been silent, or left a ping unanswered, for longer than limit. Answers may come later by
+// grace, because what is being written lies ahead of the ping.
+func (p *pulse) overdue(now, limit, grace time.Duration) bool {
+	if p.busy.Load() {
+		p.resumed = now
+		return false
+	}
+	if now-max(time.Duration(p.heard.Load()), p.resumed) >= limit {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.answered == p.sent {
+		return false
+	}
+	oldest := p.answered + 1
+	if p.sent-oldest >= uint64(len(p.at)) {
+		return true
+	}
+	return now-max(p.at[oldest%uint64(len(p.at))], p.resumed) >= limit+grace
+}
+
+// graceOf is how much later a pong of the data lane may come while n bytes are being written: at 1 MiB/s. The control lane has
+// no such excuse, so that a cut is found in time whatever the data lane does.
+func graceOf(which Lane, n int) time.Duration {
+	if which == Control {
+		return 0
+	}
+	return time.Duration(n) * time.Second >> 20
+}
+
+// beat sends the heartbeats of a link and watches those of the peer, until the link ends.
+func (l *link) beat() {
+	period := l.m.opt.Heartbeat
+	tick := time.NewTicker(period / 2)
+	defer tick.Stop()
+	last := l.m.now()
+	for n := 0; ; n++ {
+		now := l.m.now()
+		if now-last > 2*period { // this process stood still: what it did not hear says nothing of the peer
+			for _, a := range l.lanes {
+				a.pulse.resumed = now
+			}
+		}
+		last = now
+		for _, a := range l.lanes {
+			if a.pulse.overdue(now, missed*period, graceOf(a.which, a.writingBytes())) {
+				l.close(ClosedSilent, nil)
+				return
+			}
+			if n%2 == 0 {
+				a.ping(now)
+			}
+			a.gauge()
+		}
+		select {
+		case <-l.gone:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// heardWithin says whether the peer was heard on either lane lately.
+func (l *link) heardWithin(d time.Duration) bool {
+	if !l.up() {
+		return false
+	}
+	now := l.m.now()
+	for _, a := range l.lanes {
+		if now-time.Duration(a.heard.Load()) <= d {
+			return true
+		}
+	}
+	return false
+}
