@@ -126,10 +126,12 @@ func (o *Options) complete() error {
 		o.TLS = o.TLS.Clone()
 		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS13)
 	}
+	known := map[string]bool{}
 	for _, w := range o.Words {
-		if w.Name == "" || builtin(w.Name) {
-			return fmt.Errorf("listener: Words: %q has no name or is built in", w.Name)
+		if w.Name == "" || builtin(w.Name) || known[w.Name] {
+			return fmt.Errorf("listener: Words: %q has no name, is built in, or comes twice", w.Name)
 		}
+		known[w.Name] = true
 	}
 	return nil
 }
