@@ -1,6 +1,8 @@
 package room
 
 import (
+	"time"
+
 	"gamed/game"
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
@@ -124,6 +126,35 @@ func (h *Home) attach(name string, replay [][]byte) {
 	}
 	if err := h.d.Router.ToNode(m.node, &envelope.Envelope{Kind: envelope.Attach, Topic: h.topic, Conn: m.conn, From: m.name, Offset: h.stream.Offset(), Payload: b}); err != nil {
 		h.d.Metrics.Lost.Inc()
+		h.late = append(h.late, late{name, m.conn, h.stream.Offset() - uint64(len(replay))})
+	}
+}
+
+// late is a member whose gateway could not be told yet that it gets the stream from an offset on.
+type late struct {
+	name string
+	conn uint64
+	from uint64
+}
+
+// lateEvery is how often the gateways of late members are tried again.
+const lateEvery = 200 * time.Millisecond
+
+func (h *Home) attachLate() {
+	list := h.late
+	h.late = nil
+	for _, l := range list {
+		m := h.members.byName[l.name]
+		if m == nil || m.conn != l.conn {
+			continue
+		}
+		frames, missed := h.stream.Since(l.from)
+		if missed { // it must resume to be told
+			_ = h.d.Router.ToNode(m.node, &envelope.Envelope{Kind: envelope.Out, Conn: m.conn, Flags: envelope.FlagClose,
+				Payload: protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeUnavailable, Reason: "pushes of " + h.topic + " were lost on the way", RetryMS: 0})})
+			continue
+		}
+		h.attach(l.name, append([][]byte{}, frames...))
 	}
 }
 

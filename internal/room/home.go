@@ -59,6 +59,8 @@ type Home struct {
 	calls   actor.Calls[string] // tags
 	rounds  map[string]*collect
 	attempt uint64
+	late    []late
+	lateAt  time.Time
 	q       actor.Quarantine
 }
 
@@ -115,6 +117,10 @@ func (h *Home) Wake(w *shard.Worker) {
 		}
 	}
 	h.recollect(w)
+	if len(h.late) > 0 && !h.lateAt.After(w.Now()) {
+		h.attachLate()
+		h.lateAt = w.Now().Add(lateEvery)
+	}
 	h.arm(w)
 }
 
@@ -127,6 +133,12 @@ func (h *Home) arm(w *shard.Worker) {
 	}
 	for _, c := range h.rounds {
 		w.WakeAt(c.again)
+	}
+	if len(h.late) > 0 {
+		if !h.lateAt.After(w.Now()) {
+			h.lateAt = w.Now().Add(lateEvery)
+		}
+		w.WakeAt(h.lateAt)
 	}
 }
 

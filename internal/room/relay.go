@@ -59,7 +59,12 @@ func (rs *Relays) Handle(e *envelope.Envelope) {
 	it := relayItem{env: *e}
 	it.env.Key = ""
 	it.env.Payload = append([]byte(nil), e.Payload...)
-	if err := rs.boxes[hash%uint64(len(rs.boxes))].Put(it, hash); err != nil {
+	box := rs.boxes[hash%uint64(len(rs.boxes))]
+	if e.Kind != envelope.Push {
+		_ = box.PutAlways(it) // at most one a connection and topic; closed: no connections either
+		return
+	}
+	if err := box.Put(it, hash); err != nil {
 		rs.lost() // a gap; the relay asks for the rest
 	}
 }
@@ -76,6 +81,7 @@ type relays struct {
 	all    *Relays
 	topics map[string]*relay
 	conns  map[uint64]map[string]*relay
+	group  group
 }
 
 // relay is one topic on this node.
@@ -99,7 +105,7 @@ func (r *relays) run(box *actor.Mailbox[relayItem]) {
 		if batch, ok = box.Take(batch, nil); !ok {
 			return
 		}
-		for i := range batch {
+		for i := 0; i < len(batch); i++ {
 			it := &batch[i]
 			switch {
 			case it.gone != 0:
@@ -112,7 +118,12 @@ func (r *relays) run(box *actor.Mailbox[relayItem]) {
 			case it.env.Kind == envelope.Detach:
 				r.detach(&it.env)
 			case it.env.Kind == envelope.Push:
-				r.push(&it.env)
+				n := 1
+				for i+n < len(batch) && batch[i+n].gone == 0 && batch[i+n].env.Kind == envelope.Push && batch[i+n].env.Topic == it.env.Topic {
+					n++
+				}
+				r.pushes(batch[i : i+n])
+				i += n - 1
 			}
 		}
 	}
@@ -166,34 +177,91 @@ func (r *relays) forget(rl *relay, conn uint64) {
 	}
 }
 
-func (r *relays) push(e *envelope.Envelope) {
-	rl := r.topics[e.Topic]
+// maxWrite bounds what is put together for one write to each socket.
+const maxWrite = 32 << 10
+
+// pushes takes pushes of one topic that came together: each socket gets them in one write.
+func (r *relays) pushes(items []relayItem) {
+	rl := r.topics[items[0].env.Topic]
 	if rl == nil {
 		return
 	}
-	switch {
-	case e.Offset == 0:
-		for name, a := range rl.members {
-			if name != e.From {
-				a.sink.Send(e.Payload)
+	g := &r.group
+	g.reset()
+	for i := range items {
+		e := &items[i].env
+		switch {
+		case e.Offset == 0:
+		case e.Flags&envelope.FlagResume != 0: // the home's history begins here: what lies before is lost to us
+			r.write(rl, g)
+			r.skip(rl, e.Offset)
+			continue
+		case e.Offset <= rl.last:
+			continue
+		case e.Offset > rl.last+1:
+			r.ask(rl)
+			continue
+		default:
+			rl.last = e.Offset
+			if g.first == 0 {
+				g.first = e.Offset
 			}
 		}
-		return
-	case e.Flags&envelope.FlagResume != 0: // the home's history begins here: what lies before is lost to us
-		r.skip(rl, e.Offset)
-		return
-	case e.Offset <= rl.last:
-		return
-	case e.Offset > rl.last+1:
-		r.ask(rl)
-		return
-	}
-	rl.last = e.Offset
-	for _, a := range rl.members {
-		if e.Offset > a.from {
-			a.sink.Send(e.Payload)
+		g.pieces = append(g.pieces, piece{offset: e.Offset, except: e.From, start: len(g.bytes), end: len(g.bytes) + len(e.Payload)})
+		g.excepts = g.excepts || e.From != ""
+		g.bytes = append(g.bytes, e.Payload...)
+		if len(g.bytes) > maxWrite {
+			r.write(rl, g)
 		}
 	}
+	r.write(rl, g)
+}
+
+// group is what one write to each socket is made of.
+type group struct {
+	bytes   []byte
+	pieces  []piece
+	first   uint64 // offset of the first numbered push, 0: none
+	excepts bool   // some piece is not for everybody
+	own     []byte
+}
+
+// piece is one push in a group.
+type piece struct {
+	offset     uint64
+	except     string // the player who does not get it
+	start, end int
+}
+
+func (g *group) reset() {
+	clear(g.pieces)
+	*g = group{bytes: g.bytes[:0], pieces: g.pieces[:0], own: g.own[:0]}
+}
+
+// write gives a group to every member: the same bytes to all, but for those who must not get some of it.
+func (r *relays) write(rl *relay, g *group) {
+	if len(g.bytes) > 0 {
+		for name, a := range rl.members {
+			if b := g.of(name, a.from); len(b) > 0 {
+				a.sink.Send(b)
+			}
+		}
+	}
+	g.reset()
+}
+
+// of is what a member gets who has everything up to offset from.
+func (g *group) of(name string, from uint64) []byte {
+	if !g.excepts && (g.first == 0 || from < g.first) {
+		return g.bytes
+	}
+	g.own = g.own[:0]
+	for _, p := range g.pieces {
+		if (p.offset == 0 || p.offset > from) && (p.except == "" || p.except != name) {
+			g.own = append(g.own, g.bytes[p.start:p.end]...)
+		}
+	}
+	return g.own
 }
 
 // skip goes on at offset although pushes before it are lost to this node: who missed them is sent away, to resume and be told.
