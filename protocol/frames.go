@@ -8,7 +8,7 @@ type Hello struct {
 	Session string // "": a new session
 	// HasName and HasToken say that the key is there, which an empty text does not tell.
 	HasName, HasToken bool
-	Seen              []Seen // of a topic named twice the later one counts
+	Seen              []Seen // in the frame's order; nothing keeps a topic from coming twice
 }
 
 // Seen is how far a client has seen a topic's stream.

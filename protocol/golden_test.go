@@ -60,7 +60,7 @@ func goldens() []golden {
 		{"hello", AppendHello(nil, Hello{V: 1, HasName: true, Name: "ann"}), hello},
 		{"hello-token", AppendHello(nil, Hello{V: 1, HasToken: true, Token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}), hello},
 		{"hello-resume", AppendHello(nil, Hello{V: 1, HasName: true, Name: "ann", Session: exampleSession,
-			Seen: []Seen{{"", 0}, {"chat:lobby", 17}}}), hello},
+			Seen: []Seen{{"", 3}, {"chat:lobby", 17}}}), hello},
 		{"welcome", AppendWelcome(nil, Welcome{Player: "ann", Session: exampleSession, Node: "gamed-1", HeartbeatMS: 15000, Limits: limits}), welcome},
 		{"welcome-resumed", AppendWelcome(nil, Welcome{Player: "ann", Session: exampleSession, Node: "gamed-2", Resumed: true,
 			Missed: []Missed{{"", false}, {"chat:lobby", true}}, Degraded: true, HeartbeatMS: 15000, Limits: limits}), welcome},

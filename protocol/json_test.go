@@ -231,6 +231,7 @@ func TestFrameFromJSON(t *testing.T) {
 		{`[3,1,"echo:","x",{"a": 1,"b":"\u0041"}]`, `{"a": 1,"b":"\u0041"}`, nil},
 		{"[3,1,\"echo:\",\"x\",\t[1, 2] ]\r\n", `[1, 2]`, nil},
 		{` [ 3 , 1 , "echo:" , "x" , "p" , "later field" , {"more":[]} ] `, `"p"`, nil},
+		{"[3,1,\"echo:\",\"x\",[1,\n2]]", ``, ErrJSON},
 		{`[3,1,"echo:","x",1.5e3]`, `1.5e3`, nil},
 		{`[3,1,"echo:","x",18446744073709551616]`, ``, ErrNumber},
 		{`[3,1,"echo:","x",1e400]`, ``, ErrNumber},

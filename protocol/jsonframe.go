@@ -1,10 +1,18 @@
 package protocol
 
+import "bytes"
+
 // FrameFromJSON appends one JSON line (with or without its newline) as a binary frame, length included. The payload of a CALL
 // becomes tagged JSON, exactly the bytes it has in the line; elements behind it are left out. Everything else becomes plain
 // msgpack. What it gives needs no CheckFrame, and would not pass it with a tagged payload. On an error, which is a bad_frame,
 // dst is returned as it was.
 func FrameFromJSON(dst, line []byte) ([]byte, error) {
+	if n := len(line); n > 0 && line[n-1] == '\n' {
+		line = line[:n-1]
+	}
+	if bytes.IndexByte(line, '\n') >= 0 {
+		return dst, ErrJSON // white space in JSON, but an echo of it would be two lines
+	}
 	r := jsonReader{b: line}
 	if t, err := r.next(); err != nil || t.kind != tokenArray {
 		return dst, orFrame(err)
