@@ -49,21 +49,33 @@ func TestDrippedHello(t *testing.T) {
 	s := start(t, newEcho(), func(o *Options) { o.HelloTimeout = short })
 	p := dial(t, s)
 	begun := time.Now()
-	drip := time.NewTicker(5 * time.Millisecond)
-	defer drip.Stop()
+	p.send([]byte{0, 0, 4, 0})
+	p.drip()
+	p.expectGoaway(protocol.CodeHelloTimeout)
+	if d := time.Since(begun); d < short-tick || d > 5*time.Second {
+		t.Fatalf("closed after %v", d)
+	}
+}
+
+// drip sends a byte now and then until the connection or the test ends.
+func (p *peer) drip() {
+	stop, done := make(chan struct{}), make(chan struct{})
+	p.t.Cleanup(func() { close(stop); <-done })
 	go func() {
-		for range drip.C {
-			if _, err := p.Write([]byte{0}); err != nil {
+		defer close(done)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
 				return
+			case <-tick.C:
+				if _, err := p.Write([]byte("x")); err != nil {
+					return
+				}
 			}
 		}
 	}()
-	// A length of 0x00000000 would be refused; begin with a real one.
-	_ = p.frameOrEnd()
-	if d := time.Since(begun); d > 5*time.Second {
-		t.Fatalf("closed after %v", d)
-	}
-	_ = p.Close()
 }
 
 // frameOrEnd reads until the connection ends.
@@ -157,16 +169,8 @@ func TestBytesAreNoLife(t *testing.T) {
 	s := start(t, h, func(o *Options) { o.Heartbeat = short })
 	p := dial(t, s)
 	p.hello("ann")
-	drip := time.NewTicker(5 * time.Millisecond)
-	defer drip.Stop()
 	p.send(call(1, strings.Repeat("x", 60_000))[:10])
-	go func() {
-		for range drip.C {
-			if _, err := p.Write([]byte("x")); err != nil {
-				return
-			}
-		}
-	}()
+	p.drip()
 	if r := h.reason(t); r != ReasonIdle {
 		t.Fatalf("reason %v", r)
 	}
