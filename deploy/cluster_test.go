@@ -107,7 +107,7 @@ func (s *stack) testLocked(t *testing.T) {
 	}
 }
 
-var metric = regexp.MustCompile(`\bgamed_[a-z0-9_]+`)
+var metric = regexp.MustCompile(`\b(?:gamed|process)_[a-z0-9_]+`)
 
 // testAlerts: an alert on a metric that nobody has never fires.
 func (s *stack) testAlerts(t *testing.T) {
