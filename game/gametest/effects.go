@@ -67,6 +67,9 @@ func (w *World) applyRoom(p *part, impl any, e *game.Effect) {
 		}
 		event, payload := e.Event, e.Payload.Clone()
 		for _, name := range r.hearers {
+			if w.loseNotice != nil && w.loseNotice(name, event) {
+				continue
+			}
 			who := game.Address{Player: name, Topic: p.me.Topic}
 			w.queue = append(w.queue, func() { w.notice(who, event, payload) })
 		}

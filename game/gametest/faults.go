@@ -28,6 +28,10 @@ const (
 // tallies are not subject to it.
 func (w *World) Faults(fate func(Delivery) Fate) { w.fate = fate }
 
+// LoseNotices decides which notices of rooms to a player's part get lost from now on, as they may while a player joins or his node
+// dies; nil: none.
+func (w *World) LoseNotices(lose func(player, event string) bool) { w.loseNotice = lose }
+
 // StoreDown says whether durable changes can be stored: while they cannot, they fail with unavailable, and nothing is changed.
 func (w *World) StoreDown(down bool) { w.storeDown = down }
 

@@ -117,7 +117,7 @@ func (w *World) deliver(m message) {
 		return
 	}
 	msg := &game.Message{Event: m.event, Payload: m.payload.Clone(), From: m.from, Client: m.client, Role: m.role}
-	f := game.Frame{Message: msg, Wants: m.ref != 0, To: game.ReplyTo{Key: "gametest", Ref: m.ref}}
+	f := game.Frame{Message: msg, Wants: m.ref != 0, To: game.ReplyTo{Key: m.from.Player + " " + m.from.Topic, Ref: m.ref, Client: m.client, Session: "one"}}
 	w.handle(p, f, msg.Payload, func(c *game.Context, impl any) {
 		impl.(interface {
 			Call(*game.Context, *game.Message)

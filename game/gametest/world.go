@@ -12,22 +12,24 @@ import (
 // World is a small cluster without network: some games, the players and rooms that were spoken to, and a clock that stands still
 // until [World.Advance]. It belongs to the goroutine of its test.
 type World struct {
-	t         testing.TB
-	games     map[string]*game.Game
-	now       time.Time
-	seq       uint64
-	queue     []func()
-	events    map[uint64]event
-	timers    map[timerID]uint64
-	calls     map[uint64]*call
-	parts     map[game.Address]*part
-	rooms     map[string]*room
-	players   map[string]*Player
-	tallies   tallies
-	panics    int
-	fate      func(Delivery) Fate
-	storeDown bool
-	ctx       game.Context
+	t       testing.TB
+	games   map[string]*game.Game
+	now     time.Time
+	seq     uint64
+	queue   []func()
+	events  map[uint64]event
+	timers  map[timerID]uint64
+	calls   map[uint64]*call
+	parts   map[game.Address]*part
+	rooms   map[string]*room
+	players map[string]*Player
+	tallies tallies
+	panics  int
+	ctx     game.Context
+
+	fate       func(Delivery) Fate
+	loseNotice func(player, event string) bool
+	storeDown  bool
 }
 
 // event is something that happens later.
