@@ -2,7 +2,7 @@ package protocol
 
 // The Parse functions read a frame's body that passed CheckFrame. They are not ok when the frame is of another kind, lacks an
 // element, or a field named in the protocol has the wrong type: that is a bad_frame. Elements and keys beyond those are
-// ignored; of a key that comes twice the last counts; a nil under an optional key is as if the key were absent.
+// ignored; of a key that comes twice the last counts; a nil under a key is as if the key were absent.
 
 // enter is a cursor behind the kind of a frame of at least n elements.
 func enter(body []byte, kind Kind, n int) (c Cursor, elements int, ok bool) {
