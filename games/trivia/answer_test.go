@@ -211,6 +211,45 @@ func TestALostAnswerToJoin(t *testing.T) {
 	h.Player("ann").OK(friday, "leave", nil)
 }
 
+// Whatever answers get lost, nobody comes in by a second join.
+func TestNobodyGetsInByALostAnswer(t *testing.T) {
+	h := open(t, three, "ann", "bob")
+	lostJoin := func(name string) {
+		t.Helper()
+		h.Faults(func(gametest.Delivery) gametest.Fate { return gametest.LoseAnswer })
+		p := h.Player(name).Start(friday, "join", nil)
+		h.Faults(nil)
+		if p.Done() {
+			t.Errorf("%s: the answer was not lost", name)
+		}
+	}
+	h.start()
+	h.Player("bob").OK(friday, "leave", nil)
+	lostJoin("bob")
+	h.join("bob")
+	h.refused(protocol.CodeOut, "bob", 1, 1)
+	h.answer("ann", 1, 1)
+	h.result()
+	h.pause()
+	h.LoseNotices(func(player, _ string) bool { return player == "late" })
+	lostJoin("late")
+	h.join("late")
+	h.refused(protocol.CodeOut, "late", 2, 0)
+}
+
+// A part that has not heard of the next show does not answer for the last one.
+func TestAnAnswerAheadOfTheNextShow(t *testing.T) {
+	h := open(t, Show{Questions: three.Questions[:1]}, "ann", "bob")
+	h.start()
+	h.answer("ann", 1, 0)
+	h.answer("bob", 1, 2)
+	h.result()
+	h.LoseNotices(func(player, _ string) bool { return player == "ann" })
+	h.host.OK(friday, "open", three.Payload())
+	h.start()
+	h.answer("ann", 1, 1)
+}
+
 func TestWords(t *testing.T) {
 	h := open(t, three, "ann")
 	ann := h.Player("ann")

@@ -145,6 +145,27 @@ func TestAThousandAnswers(t *testing.T) {
 	}
 }
 
+// A sum that comes twice, or of a round that is past, counts once.
+func TestASumCountsOnce(t *testing.T) {
+	r, c := &room{}, new(game.Context)
+	now := time.Unix(1_700_000_000, 0)
+	r.open(three, now)
+	r.start(now)
+	r.phase = counting
+	var sum game.Tally
+	sum.Slots[1] = 5
+	for i, counts := range []bool{true, false} {
+		c.Begin(game.Frame{At: now})
+		r.Collected(c, questionRound(r.run, 1), sum)
+		if got := len(c.Outcome().Effects); (got > 0) != counts {
+			t.Errorf("time %d: %d effects", i+1, got)
+		}
+	}
+	if r.alive != 5 || r.phase != showing {
+		t.Errorf("%d alive in phase %d", r.alive, r.phase)
+	}
+}
+
 func TestRestoreRefusesGarbage(t *testing.T) {
 	h := open(t, three, "ann")
 	h.start()

@@ -193,8 +193,5 @@ func (p *part) gone(c *game.Context) {
 	if slot := p.leave(); slot >= 0 {
 		c.Tally(questionRound(p.run, p.q), slot, 1)
 	}
-	c.Changed()
-	if p.prize.run != 0 {
-		c.After("settle", settleSoon) // no notices come any more
-	}
+	c.Changed() // a prize that is still owed is settled by its timer: no notices come any more
 }
