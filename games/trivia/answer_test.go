@@ -234,6 +234,7 @@ func TestNobodyGetsInByALostAnswer(t *testing.T) {
 	h.LoseNotices(func(player, _ string) bool { return player == "late" })
 	lostJoin("late")
 	h.join("late")
+	h.sees("late") // no verdict
 	h.refused(protocol.CodeOut, "late", 2, 0)
 }
 

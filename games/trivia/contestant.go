@@ -59,7 +59,7 @@ func (p *contestant) choice(q int64) (choice int64, given bool) {
 
 // open says whether the question asked last can be answered here.
 func (p *contestant) open(now time.Time) bool {
-	return p.q > p.judged && !p.over && now.UnixMilli() < p.closes
+	return p.q > p.judged && now.UnixMilli() < p.closes
 }
 
 // ruling is what becomes of an answer.
