@@ -81,6 +81,9 @@ func (m *Machine) Table() *shard.Table { return m.table }
 // Member says whether this node is in the table.
 func (m *Machine) Member() bool { return indexOf(m.table.Nodes, m.self) >= 0 }
 
+// Served says whether this node was ever in a table.
+func (m *Machine) Served() bool { return m.served }
+
 // Contested says that the table has a fencing token that contradicts one of an earlier table: the coordinator must make all
 // of them grow. It is part of a Report.
 func (m *Machine) Contested() bool { return m.tokens.contested }
