@@ -24,5 +24,5 @@
 // # What it promises
 //
 // Messages are handled one at a time, in the order they were sent; every run of the same test does the same. A World belongs to
-// one test goroutine. Faults ([World.Faults], [World.StoreDown], [Player.Crash]) are added on purpose by the test.
+// one test goroutine. Faults ([World.Faults], [World.StoreDown], [World.LoseNotices], [World.Crash]) are added on purpose by the test.
 package gametest
