@@ -65,5 +65,12 @@ func (c *Calls[T]) Next() (at time.Time, ok bool) {
 	return at, ok
 }
 
+// Each calls f with every open call.
+func (c *Calls[T]) Each(f func(what T)) {
+	for _, o := range c.open {
+		f(o.what)
+	}
+}
+
 // Len is how many are open.
 func (c *Calls[T]) Len() int { return len(c.open) }

@@ -1,6 +1,10 @@
 package actor
 
-import "time"
+import (
+	"time"
+
+	"gamed/protocol"
+)
 
 // Timers are an entity's named timers. The zero value is empty. For one goroutine; few at a time, so a plain list.
 type Timers struct{ list []Timer }
@@ -73,4 +77,29 @@ func (t *Timers) first() int {
 		}
 	}
 	return best
+}
+
+// Append encodes the timers with the wall clock, so that another machine can go on with them.
+func (t *Timers) Append(dst []byte) []byte {
+	for _, e := range t.list {
+		dst = protocol.AppendStr(dst, e.Scope)
+		dst = protocol.AppendStr(dst, e.Name)
+		dst = protocol.AppendInt(dst, e.At.UnixMilli())
+	}
+	return dst
+}
+
+// ParseTimers reads what Append wrote; now is the moment on this machine, to which the timers are bound.
+func ParseTimers(b []byte, now time.Time) (t Timers) {
+	c := protocol.NewCursor(b)
+	for len(c.Rest()) > 0 {
+		scope, ok1 := c.Text()
+		name, ok2 := c.Text()
+		at, ok3 := c.Int()
+		if !ok1 || !ok2 || !ok3 {
+			return t
+		}
+		t.Set(string(scope), string(name), now.Add(time.Duration(at-now.UnixMilli())*time.Millisecond))
+	}
+	return t
 }

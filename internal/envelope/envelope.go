@@ -37,25 +37,31 @@ const (
 	Cast                    // as Call, without Ref
 	Reply                   // Ref, Event (status), Payload, Flags (FlagJoined|FlagLeft), Offset
 	Tallied                 // Ref, Topic, Event (round), Payload: the answer to Collect
+	Acked                   // Ref: the backup has everything up to this change
 
 	// To a connection, on the node it is sent to.
 	Out // Conn, Flags (FlagWelcome|FlagClose), Payload: binary frames
 
 	// To the relay of Topic on the node it is sent to.
-	Attach   // Conn, From (player), Offset, Payload: frames to replay. The connection gets the stream from Offset on
-	Detach   // Conn, From (player)
-	Push     // Offset, Payload: one PUSH frame. Offset 0: outside the stream; From: the player who does not get it
-	Collect  // Ref, Key (the home), Event (round)
-	Notify   // Event, Payload: to the player parts of members
-	Moved    // Payload: an envelope that came to a node that does not own its key; Term: the table of that node
-	Query    // Ref, Event (what), Payload: a question of the admin API to a node
-	Answer   // Ref, Payload: its answer
-	Table    // Event (what), Payload: the agreement on the table, between the nodes' cluster packages
+	Attach  // Conn, From (player), Offset, Payload: frames to replay. The connection gets the stream from Offset on
+	Detach  // Conn, From (player)
+	Push    // Offset, Payload: one PUSH frame. Offset 0: outside the stream; From: the player who does not get it
+	Collect // Ref, Key (the home), Event (round)
+	Notify  // Event, Payload: to the player parts of members
+	Moved   // Payload: an envelope that came to a node that does not own its key; Term: the table of that node
+	Query   // Ref, Event (what), Payload: a question of the admin API to a node
+	Answer  // Ref, Payload: its answer
+	Table   // Event (what), Payload: the agreement on the table, between the nodes' cluster packages
+
+	// To the node that holds, or is to hold, the copy of partition Part.
+	Replicate // Key (the entity), Ref: number of the change, Offset: number of the one before, Flags (FlagWhole|FlagDropped), Payload: state.Change
+	Handoff   // all entities of the partition were sent: the receiver may serve it
+
 	sentinel // one past the last kind
 )
 
-var kindNames = [...]string{Frames: "frames", Hello: "hello", Gone: "gone", Call: "call", Cast: "cast", Reply: "reply", Tallied: "tallied",
-	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved", Query: "query", Answer: "answer", Table: "table"}
+var kindNames = [...]string{Frames: "frames", Hello: "hello", Gone: "gone", Call: "call", Cast: "cast", Reply: "reply", Tallied: "tallied", Acked: "acked",
+	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved", Query: "query", Answer: "answer", Replicate: "replicate", Handoff: "handoff", Table: "table"}
 
 func (k Kind) String() string {
 	if k > 0 && k < sentinel {
@@ -65,7 +71,7 @@ func (k Kind) String() string {
 }
 
 // ToEntity says whether envelopes of this kind are routed by Key.
-func (k Kind) ToEntity() bool { return k >= Frames && k <= Tallied }
+func (k Kind) ToEntity() bool { return k >= Frames && k <= Acked }
 
 // Flags of an envelope.
 const (
@@ -76,6 +82,9 @@ const (
 	FlagClose               // Out: the payload ends in GOAWAY, close after it
 	FlagJoined              // Reply: the call made the player a member
 	FlagLeft                // Reply, Cast: the membership ended
+	FlagWhole               // Replicate: the payload is the whole state
+	FlagDropped             // Replicate: the entity has left memory and has no state
+	FlagResync              // Push: the home is at Offset; a relay that is behind asks for the rest
 	FlagResume              // Call: the session's client is at another connection; Offset is what it has seen
 )
 

@@ -36,7 +36,12 @@ func (n *Node) newEntity(w *shard.Worker, key string) shard.Entity {
 }
 
 // Post implements shard.Local.
-func (l local) Post(e *envelope.Envelope) error { return l.n.workers.Post(e) }
+func (l local) Post(e *envelope.Envelope) error {
+	if held, err := l.n.moving.hold(e); held {
+		return err
+	}
+	return l.n.workers.Post(e)
+}
 
 // Node implements shard.Local.
 func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
@@ -49,6 +54,10 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 		l.notify(e)
 	case envelope.Collect:
 		l.collect(e)
+	case envelope.Replicate:
+		l.replicate(from, e)
+	case envelope.Handoff:
+		l.n.handedOff(e.Part, e.Term)
 	case envelope.Query:
 		l.n.peers.serve(from, e)
 	case envelope.Answer:
@@ -58,6 +67,16 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 
 // Refused implements shard.Local.
 func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
+	if e.Kind == envelope.Attach {
+		at := *e
+		at.Payload = append([]byte(nil), e.Payload...)
+		_ = l.n.workers.Tell(envelope.RoomKey(e.Topic), func(w *shard.Worker, ent shard.Entity) { // closed: nobody is attached
+			if h, ok := ent.(*room.Home); ok {
+				h.Refused(w, &at)
+			}
+		})
+		return
+	}
 	back, toNode, ok := player.Refuse(e, why)
 	if !ok {
 		return
@@ -70,6 +89,15 @@ func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
 		from = e.Node
 	}
 	_ = l.n.router.ToNode(from, &back) // its gateway is gone, and the socket with it
+}
+
+// replicate keeps a change of an entity that lives on another node, and says so.
+func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
+	if e.Term < l.n.router.Table().PartTerm[e.Part%shard.Partitions] || !l.n.copies.Apply(e) {
+		return // an owner that was replaced; or a gap: the owner sends the whole state again
+	}
+	a := envelope.Envelope{Kind: envelope.Acked, Part: e.Part, Term: e.Term, Key: e.Key, Ref: e.Ref}
+	_ = l.n.cluster.Send(from, &a) // the owner asks again
 }
 
 // notify brings a room's notice to every member's player part on this node.

@@ -23,6 +23,7 @@ import (
 	"gamed/internal/envelope"
 	"gamed/internal/listener"
 	"gamed/internal/player"
+	"gamed/internal/replica"
 	"gamed/internal/room"
 	"gamed/internal/shard"
 	"gamed/protocol"
@@ -61,6 +62,9 @@ type Node struct {
 	peers    *peers
 	events   events
 	dead     actor.DeadLetters
+	copies   *replica.Store
+	policy   *replica.Policy
+	moving   moving
 	serving  chan struct{}
 
 	ctx    context.Context // ends with Run
@@ -86,7 +90,7 @@ func New(opt Options) (*Node, error) {
 		words = append(words, g.Words...)
 	}
 	cfg := opt.Config
-	n := &Node{opt: opt, log: opt.Log, serving: make(chan struct{}, maxQueries)}
+	n := &Node{opt: opt, log: opt.Log, serving: make(chan struct{}, maxQueries), copies: replica.NewStore()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
 	n.gateway = newGateway()
@@ -152,10 +156,13 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 		n.dead.Add(l)
 		n.log.Error("a handler panicked", "key", l.Key, "what", l.What, "cause", l.Cause, "stack", l.Stack)
 	}
-	n.players = &player.Deps{Router: n.router, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),
+	n.policy = &replica.Policy{Router: n.router, Local: cfg.Ack == "local", Refused: func(e *envelope.Envelope, why error) {
+		local{n}.Refused(n.router.Self(), e, why)
+	}}
+	n.players = &player.Deps{Replica: n.policy, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),
 		Limits:   protocol.Limits{Frame: protocol.MaxFrameIn, Rate: int64(cfg.RateLimit), Burst: int64(2 * cfg.RateLimit), Outstanding: player.OpenCalls},
 		Degraded: n.degraded, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
-	n.rooms = &room.Deps{Router: n.router, Games: games, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
+	n.rooms = &room.Deps{Replica: n.policy, Games: games, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
 	workers := cfg.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -270,26 +277,6 @@ func (n *Node) degraded() bool {
 		}
 	}
 	return false
-}
-
-// installed puts a table in force. Sockets on nodes that are gone are gone too.
-func (n *Node) installed(t *shard.Table) {
-	n.router.Install(t)
-	alive := map[shard.NodeID]bool{}
-	for _, m := range t.Nodes {
-		alive[m] = true
-	}
-	n.workers.Each(func(w *shard.Worker) {
-		w.EachEntity(func(key string, e shard.Entity) bool {
-			switch e := e.(type) {
-			case *player.Entity:
-				e.GatewayLost(w, func(id envelope.NodeID) bool { return alive[id] })
-			case *room.Home:
-				e.NodesLost(func(id envelope.NodeID) bool { return alive[id] })
-			}
-			return true
-		})
-	}, nil)
 }
 
 func (n *Node) happened(e cluster.Event) {

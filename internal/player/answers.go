@@ -57,8 +57,8 @@ func (a *answers) judge(ref uint64) (verdict, []byte) {
 // begun notes that a ref is in use.
 func (a *answers) begun(ref uint64) { a.highest = max(a.highest, ref) }
 
-// keep copies the answer to ref.
-func (a *answers) keep(ref uint64, frame []byte) {
+// keep copies the answer to ref, and says which one it had to drop for it, 0 for none.
+func (a *answers) keep(ref uint64, frame []byte) (dropped uint64) {
 	a.forgetRetry(ref)
 	if len(a.ring) < keptAnswers {
 		if len(a.ring) == cap(a.ring) { // append would double; steps keep idle sessions small
@@ -67,16 +67,18 @@ func (a *answers) keep(ref uint64, frame []byte) {
 			a.ring = bigger
 		}
 		a.ring = append(a.ring, answer{ref, append([]byte(nil), frame...)})
-		return
+		return 0
 	}
 	slot := &a.ring[a.next]
-	a.dropped = max(a.dropped, slot.ref)
+	dropped = slot.ref
+	a.dropped = max(a.dropped, dropped)
 	slot.ref = ref
 	slot.frame = append(slot.frame[:0], frame...)
 	if cap(slot.frame) > 1024 && len(slot.frame) < 256 {
 		slot.frame = append([]byte(nil), frame...)
 	}
 	a.next = (a.next + 1) % keptAnswers
+	return dropped
 }
 
 // keepOpen notes that ref was answered with a retry code: it may come again at any time.

@@ -49,7 +49,7 @@ func (p *Entity) frames(w *shard.Worker, e *envelope.Envelope) {
 // gateway is the node that an envelope of a connection came from.
 func (p *Entity) gateway(e *envelope.Envelope) envelope.NodeID {
 	if e.Node.IsZero() {
-		return p.d.Router.Self()
+		return p.d.Replica.Router.Self()
 	}
 	return e.Node
 }
@@ -83,6 +83,10 @@ func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 			return // its answer is on the way
 		}
 		s.answers.begun(ref)
+		if p.o.Full() {
+			p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeBusy, Text: "the backup is behind", Retry: 200 * time.Millisecond})
+			return
+		}
 		if len(s.open) >= OpenCalls {
 			p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeBusy, Text: "64 calls are open", Retry: 100 * time.Millisecond})
 			return
@@ -170,10 +174,7 @@ func (p *Entity) forward(w *shard.Worker, ref uint64, topic, event string, paylo
 	}
 	e := envelope.Envelope{Kind: kind, Key: envelope.RoomKey(topic), Topic: topic, Event: event, From: p.key, FromTopic: topic,
 		Ref: ref, TTL: callLimit, Flags: envelope.FlagClient, Role: s.role, Payload: payload, Conn: s.conn, Node: s.node, Session: s.id}
-	if err := p.d.Router.Route(&e); err != nil {
-		p.settle(w, ref, refusal(err))
-		return
-	}
+	p.o.Route(&e)
 	p.opened(w, ref)
 }
 
@@ -220,7 +221,10 @@ func (p *Entity) settle(_ *shard.Worker, ref uint64, a game.Answer) {
 		s.answers.keepOpen(ref)
 		return
 	}
-	s.answers.keep(ref, p.l.out[from:])
+	dropped := s.answers.keep(ref, p.l.out[from:])
+	if p.dirty&dirtyState != 0 { // the change, its ref and its answer travel together
+		p.recordAnswer(ref, p.l.out[from:], dropped)
+	}
 }
 
 // plain makes a payload readable for binary clients and rooms of many.

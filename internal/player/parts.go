@@ -59,6 +59,7 @@ func (p *Entity) begin(w *shard.Worker, pt *part, f game.Frame) *game.Context {
 	f.Me = game.Address{Player: p.Name(), Topic: pt.topic}
 	f.Tallies = tallies{p, w.Now()}
 	p.l.Tallies.Begin()
+	p.l.added = p.l.added[:0]
 	p.l.ctx.Begin(f)
 	return &p.l.ctx
 }
@@ -70,7 +71,11 @@ type tallies struct {
 }
 
 func (t tallies) Add(topic, round string, slot int, n int64, name string) bool {
-	return t.p.l.Tallies.Add(t.now, topic, round, slot, n, name)
+	if !t.p.l.Tallies.Add(t.now, topic, round, slot, n, name) {
+		return false
+	}
+	t.p.l.added = append(t.p.l.added, contribution{given{topic, round}, slot, n, name != ""})
+	return true
 }
 
 // run calls f; if it panics the part goes back to its committed state.
@@ -109,7 +114,10 @@ func (p *Entity) commit(pt *part, out game.Outcome) {
 	if out.Changed {
 		pt.snapshot = append(pt.snapshot[:0], p.l.snap...)
 		pt.kept = true
+		p.dirty |= dirtyState
+		p.l.change.Put(partSection+pt.topic, pt.snapshot)
 	}
+	p.commitTallies()
 }
 
 // effects does what the handler asked for, in order.
@@ -123,15 +131,15 @@ func (p *Entity) effects(w *shard.Worker, pt *part, effects []game.Effect, clien
 			p.sendCall(w, pt, f)
 		case game.EffectCast:
 			e := p.message(envelope.Cast, pt, f)
-			if err := p.d.Router.Route(&e); err != nil {
-				p.d.Metrics.CastsLost.Inc()
-			}
+			p.o.Route(&e)
 		case game.EffectAnswer:
 			p.answer(w, f.To, f.Answer)
 		case game.EffectTimer:
 			p.timers.Set(pt.topic, f.Name, w.Now().Add(f.After))
+			p.dirty |= dirtyTimers
 		case game.EffectCancel:
 			p.timers.Cancel(pt.topic, f.Name)
+			p.dirty |= dirtyTimers
 		default:
 			p.d.Log.Error("a player part asked for what only rooms can do", "topic", pt.topic, "effect", f.Kind)
 		}
@@ -141,7 +149,9 @@ func (p *Entity) effects(w *shard.Worker, pt *part, effects []game.Effect, clien
 // push appends to the player's own stream.
 func (p *Entity) push(event string, payload game.Payload) {
 	frame := protocol.AppendPush(nil, "", p.own.Offset()+1, event, plain(payload))
+	first := p.own.First()
 	p.own.Append(frame)
+	p.recordPush(frame, first)
 	if p.s != nil && p.s.conn != 0 {
 		p.l.out = append(p.l.out, frame...)
 	}
@@ -167,9 +177,8 @@ func (p *Entity) sendCall(w *shard.Worker, pt *part, f *game.Effect) {
 		return
 	}
 	e.Ref = ref
-	if err := p.d.Router.Route(&e); err != nil {
-		p.calls.Due(ref, w.Now()) // answered at the next wake-up, not from inside the handler
-	}
+	p.dirty |= dirtyCalls
+	p.o.Route(&e)
 }
 
 // answer gives an answer to who waits for it: the client, or another entity.
@@ -182,9 +191,7 @@ func (p *Entity) answer(w *shard.Worker, to game.ReplyTo, a game.Answer) {
 		}
 	default:
 		e := envelope.Envelope{Kind: envelope.Reply, Key: to.Key, Ref: to.Ref, Event: string(a.Code), Payload: envelope.AnswerPayload(a)}
-		if err := p.d.Router.Route(&e); err != nil {
-			p.d.Metrics.CastsLost.Inc() // the caller's deadline tells it
-		}
+		p.o.Route(&e)
 	}
 }
 
@@ -242,6 +249,7 @@ func (p *Entity) answered(w *shard.Worker, ref uint64, a game.Answer, offset uin
 	if !ok {
 		return // its deadline had passed
 	}
+	p.dirty |= dirtyCalls
 	if call.resume != nil {
 		p.resumed(w, call, a, offset)
 		return
@@ -263,7 +271,7 @@ func (p *Entity) Notice(w *shard.Worker, topic, event string, payload game.Paylo
 	if pt == nil {
 		return
 	}
-	p.l.out = p.l.out[:0]
+	p.start()
 	p.invoke(w, pt, nil, func(c *game.Context) {
 		if h, ok := pt.impl.(game.Noticed); ok {
 			h.Notice(c, event, payload)

@@ -12,22 +12,17 @@ import (
 	"gamed/game"
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
+	"gamed/internal/replica"
 	"gamed/internal/shard"
+	"gamed/internal/state"
 	"gamed/internal/stream"
 	"gamed/internal/tally"
 	"gamed/protocol"
 )
 
-// Router is how a player reaches others.
-type Router interface {
-	Self() envelope.NodeID
-	Route(e *envelope.Envelope) error
-	ToNode(n envelope.NodeID, e *envelope.Envelope) error
-}
-
 // Deps is what all players of a node share. Immutable.
 type Deps struct {
-	Router      Router
+	Replica     *replica.Policy
 	Games       map[string]*game.Game
 	SessionTTL  time.Duration
 	HeartbeatMS int64
@@ -44,7 +39,10 @@ type Local struct {
 	ctx     game.Context
 	msg     game.Message
 	out     []byte
-	snap    []byte                          // the state a handler left behind, before it is committed
+	snap    []byte       // the state a handler left behind, before it is committed
+	change  state.Change // what the message being handled changed
+	scratch []byte
+	added   []contribution                  // to tallies, by the message being handled
 	topics  map[string]map[*Entity]struct{} // members with a player part, by topic
 	names   map[string]string               // interned events
 }
@@ -73,6 +71,9 @@ type Entity struct {
 	timers actor.Timers
 	calls  actor.Calls[pending]
 	q      actor.Quarantine
+	o      replica.Outbox
+	dirty  dirt
+	given  map[given][]int64 // what this player added to tallies, by topic and round
 }
 
 // part is a game's player part for one topic.
@@ -99,8 +100,10 @@ func (p *Entity) Name() string { return p.key[len(envelope.PlayerPrefix):] }
 
 // Handle implements shard.Entity.
 func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
-	p.l.out = p.l.out[:0]
+	p.start()
 	switch e.Kind {
+	case envelope.Acked:
+		p.o.Acked(p.d.Replica, e.Ref)
 	case envelope.Frames:
 		p.frames(w, e)
 	case envelope.Hello:
@@ -117,13 +120,14 @@ func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
 
 // Wake implements shard.Entity.
 func (p *Entity) Wake(w *shard.Worker) {
-	p.l.out = p.l.out[:0]
+	p.start()
 	now := w.Now()
 	for {
 		t, due := p.timers.Due(now)
 		if !due {
 			break
 		}
+		p.dirty |= dirtyTimers
 		if pt := p.find(t.Scope); pt != nil {
 			p.invoke(w, pt, nil, func(c *game.Context) {
 				if h, ok := pt.impl.(game.Timed); ok {
@@ -136,13 +140,27 @@ func (p *Entity) Wake(w *shard.Worker) {
 		p.answered(w, ref, game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "no answer within its deadline", Retry: -1}, 0)
 	}
 	p.expire(w)
+	p.o.Again(p.d.Replica, now, p.key, p.whole)
 	p.finish(w)
 }
 
-// finish sends what the message left in the outbox and asks for the next wake-up.
+// start prepares for one message, finish sends what it left and asks for the next wake-up.
+func (p *Entity) start() {
+	p.l.out = p.l.out[:0]
+	p.l.change.Reset()
+	p.dirty = 0
+}
+
 func (p *Entity) finish(w *shard.Worker) {
 	if len(p.l.out) > 0 && p.s != nil && p.s.conn != 0 {
 		p.send(0, p.l.out)
+	}
+	if p.dirty != 0 {
+		p.record(&p.l.change, p.dirty)
+	}
+	p.o.Finish(p.d.Replica, w.Now(), p.key, &p.l.change, p.whole)
+	if at, ok := p.o.Deadline(); ok {
+		w.WakeAt(at)
 	}
 	if cap(p.l.out) > 1<<20 {
 		p.l.out = nil
@@ -164,15 +182,12 @@ func (p *Entity) send(flags uint16, frames []byte) {
 }
 
 func (p *Entity) sendTo(node envelope.NodeID, conn uint64, flags uint16, frames []byte) {
-	e := envelope.Envelope{Kind: envelope.Out, Conn: conn, Flags: flags, Payload: frames}
-	if err := p.d.Router.ToNode(node, &e); err != nil {
-		p.d.Metrics.OutLost.Inc()
-	}
+	p.o.ToNode(node, &envelope.Envelope{Kind: envelope.Out, Conn: conn, Flags: flags, Payload: frames})
 }
 
 // Idle implements shard.Entity: nothing that only memory knows would be lost.
 func (p *Entity) Idle(*shard.Worker) bool {
-	if p.s != nil || p.own.Offset() > 0 || p.timers.Len() > 0 || p.calls.Len() > 0 {
+	if p.s != nil || p.own.Offset() > 0 || p.timers.Len() > 0 || p.calls.Len() > 0 || p.o.Waits() {
 		return false
 	}
 	for _, pt := range p.parts {
@@ -185,6 +200,7 @@ func (p *Entity) Idle(*shard.Worker) bool {
 
 // Left implements shard.Entity.
 func (p *Entity) Left(*shard.Worker) {
+	p.o.Drop(p.d.Replica, p.key)
 	if p.s != nil {
 		for _, t := range p.s.topics {
 			p.unindex(t)

@@ -40,3 +40,19 @@ func RefuseFrames(dst, frames []byte, why error) []byte {
 	}
 	return dst
 }
+
+// retryReplies makes of REPLY frames that must not leave the answers that say: ask again.
+func retryReplies(frames []byte) []byte {
+	var out []byte
+	for len(frames) >= 4 {
+		n := int(binary.BigEndian.Uint32(frames))
+		if n < 1 || n > len(frames)-4 {
+			break
+		}
+		if r, ok := protocol.ParseReply(frames[4 : 4+n]); ok {
+			out = protocol.AppendReplyError(out, r.Ref, protocol.CodeMoved, "another node owns the player now: ask again", 100)
+		}
+		frames = frames[4+n:]
+	}
+	return out
+}

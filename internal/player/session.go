@@ -75,6 +75,7 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	wasText := s.text
 	s.node, s.conn, s.text, s.role = p.gateway(e), e.Conn, e.Flags&envelope.FlagText != 0, e.Role
 	s.expires = time.Time{}
+	p.dirty |= dirtySession
 	if wasText && !s.text {
 		s.answers.normalize()
 	}
@@ -120,9 +121,7 @@ func (p *Entity) resumeTopic(w *shard.Worker, topic string, seen []protocol.Seen
 	}
 	e.Ref = ref
 	s.resume.left++
-	if err := p.d.Router.Route(&e); err != nil {
-		p.calls.Due(ref, w.Now())
-	}
+	p.o.Route(&e)
 }
 
 // resumed takes a room's answer: offset 1 says that something was missed.
@@ -165,6 +164,7 @@ func (p *Entity) gone(w *shard.Worker, e *envelope.Envelope) {
 		return
 	}
 	s.conn, s.resume = 0, nil
+	p.dirty |= dirtySession
 	if e.Flags&envelope.FlagBye != 0 {
 		p.end(w)
 		return
@@ -178,26 +178,16 @@ func (p *Entity) end(w *shard.Worker) {
 	topics := s.topics
 	for _, topic := range topics {
 		p.unindex(topic)
-		e := envelope.Envelope{Kind: envelope.Cast, Key: envelope.RoomKey(topic), Topic: topic, Flags: envelope.FlagLeft, From: p.key, Session: s.id}
-		if err := p.d.Router.Route(&e); err != nil {
-			p.d.Metrics.CastsLost.Inc()
-		}
+		p.o.Route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.RoomKey(topic), Topic: topic, Flags: envelope.FlagLeft, From: p.key, Session: s.id})
 	}
 	s.topics = nil
 	for _, topic := range topics {
 		p.notifyLeft(w, topic)
 	}
 	p.s = nil
+	p.dirty |= dirtySession | dirtyEnded
+	p.endAnswers(s)
 	p.d.Metrics.sessions.Add(-1)
-}
-
-// GatewayLost notes that the node of the client's socket is gone.
-func (p *Entity) GatewayLost(w *shard.Worker, alive func(envelope.NodeID) bool) {
-	if s := p.s; s != nil && s.conn != 0 && !alive(s.node) {
-		s.conn, s.resume = 0, nil
-		s.expires = w.Now().Add(p.d.SessionTTL)
-		w.WakeFor(p.key, s.expires)
-	}
 }
 
 // Status is what an operator sees of a player.
@@ -227,12 +217,13 @@ func (p *Entity) Kick(w *shard.Worker, reason string) bool {
 	if p.s == nil {
 		return false
 	}
-	p.l.out = p.l.out[:0]
+	p.start()
 	if p.s.conn != 0 {
 		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeKicked, Reason: reason, RetryMS: -1}))
 	}
 	p.s.conn = 0
 	p.end(w)
+	p.finish(w)
 	return true
 }
 
@@ -276,6 +267,12 @@ func (p *Entity) joined(topic string) {
 		return
 	}
 	p.s.topics = append(p.s.topics, topic)
+	p.dirty |= dirtySession | dirtyState
+	p.index(topic)
+}
+
+// index makes the worker tell the player part what the room of topic tells its members.
+func (p *Entity) index(topic string) {
 	if p.find(topic) == nil {
 		return
 	}
@@ -290,6 +287,7 @@ func (p *Entity) joined(topic string) {
 func (p *Entity) leave(topic string) {
 	if i := slices.Index(p.s.topics, topic); i >= 0 {
 		p.s.topics = slices.Delete(p.s.topics, i, i+1)
+		p.dirty |= dirtySession | dirtyState
 		p.unindex(topic)
 	}
 }

@@ -52,6 +52,7 @@ func (h *Home) collect(w *shard.Worker, round string) {
 	}
 	if h.rounds[round] == nil {
 		h.rounds[round] = &collect{}
+		h.dirty |= dirtyRounds
 		h.ask(w, round)
 	}
 }
@@ -63,11 +64,8 @@ func (h *Home) ask(w *shard.Worker, round string) {
 	c := h.rounds[round]
 	*c = collect{attempt: h.attempt, again: w.Now().Add(collectEvery)}
 	w.WakeAt(c.again)
-	for _, n := range h.d.Router.Table().Nodes {
-		e := envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt}
-		if err := h.d.Router.ToNode(n, &e); err != nil {
-			h.d.Metrics.Lost.Inc()
-		}
+	for _, n := range h.d.Replica.Router.Table().Nodes {
+		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt})
 	}
 }
 
@@ -98,6 +96,7 @@ func (h *Home) tallied(w *shard.Worker, e *envelope.Envelope) {
 	}
 	round := e.Event
 	delete(h.rounds, round)
+	h.dirty |= dirtyRounds
 	h.invoke(w, nil, func(ctx *game.Context) {
 		if r, ok := h.impl.(game.Collected); ok {
 			r.Collected(ctx, round, c.sum)

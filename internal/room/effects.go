@@ -1,6 +1,7 @@
 package room
 
 import (
+	"encoding/binary"
 	"time"
 
 	"gamed/game"
@@ -20,6 +21,9 @@ func (h *Home) effects(w *shard.Worker, effects []game.Effect, caller string) (f
 				h.detach(old)
 			}
 			h.attach(f.Name, nil)
+			if m := h.members.byName[f.Name]; m != nil {
+				h.recordMember(m)
+			}
 			if f.Name == caller {
 				flags = envelope.FlagJoined
 			}
@@ -29,6 +33,7 @@ func (h *Home) effects(w *shard.Worker, effects []game.Effect, caller string) (f
 				continue
 			}
 			h.detach(m)
+			h.l.change.Delete(memberSection + m.name)
 			if f.Name == caller {
 				flags = envelope.FlagLeft
 			} else {
@@ -49,8 +54,10 @@ func (h *Home) effects(w *shard.Worker, effects []game.Effect, caller string) (f
 				Payload: envelope.AnswerPayload(f.Answer), Session: f.To.Session, FromTopic: h.topic, Flags: clientFlag(f.To.Client)})
 		case game.EffectTimer:
 			h.timers.Set("", f.Name, w.Now().Add(f.After))
+			h.dirty |= dirtyTimers
 		case game.EffectCancel:
 			h.timers.Cancel("", f.Name)
+			h.dirty |= dirtyTimers
 		case game.EffectCollect:
 			h.collect(w, f.Name)
 		default:
@@ -78,7 +85,9 @@ func plain(p game.Payload) game.Payload {
 
 func (h *Home) broadcast(event string, payload game.Payload) {
 	frame := protocol.AppendPush(nil, h.topic, h.stream.Offset()+1, event, plain(payload))
+	first := h.stream.First()
 	h.stream.Append(frame)
+	h.recordPush(frame, first)
 	h.d.Metrics.Broadcasts.Inc()
 	h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Offset: h.stream.Offset(), Payload: frame})
 }
@@ -86,23 +95,19 @@ func (h *Home) broadcast(event string, payload game.Payload) {
 // toNodes sends to every node that holds members' sockets.
 func (h *Home) toNodes(e *envelope.Envelope) {
 	for n := range h.nodes {
-		if err := h.d.Router.ToNode(n, e); err != nil {
-			h.d.Metrics.Lost.Inc() // its relay sees the gap and asks for the rest
-		}
+		h.o.ToNode(n, e)
 	}
 }
 
 // notify tells every node that owns members; after a Collect sent to all nodes this order is what makes tallies exact.
 func (h *Home) notify(event string, payload game.Payload) {
 	e := envelope.Envelope{Kind: envelope.Notify, Topic: h.topic, Event: event, Payload: plain(payload)}
-	t := h.d.Router.Table()
+	t := h.d.Replica.Router.Table()
 	told := map[envelope.NodeID]bool{}
 	for part := range h.members.parts {
 		if n, ok := t.OwnerOf(part); ok && !told[n] {
 			told[n] = true
-			if err := h.d.Router.ToNode(n, &e); err != nil {
-				h.d.Metrics.Lost.Inc()
-			}
+			h.o.ToNode(n, &e)
 		}
 	}
 }
@@ -124,10 +129,21 @@ func (h *Home) attach(name string, replay [][]byte) {
 	for _, f := range replay {
 		b = append(b, f...)
 	}
-	if err := h.d.Router.ToNode(m.node, &envelope.Envelope{Kind: envelope.Attach, Topic: h.topic, Conn: m.conn, From: m.name, Offset: h.stream.Offset(), Payload: b}); err != nil {
-		h.d.Metrics.Lost.Inc()
-		h.late = append(h.late, late{name, m.conn, h.stream.Offset() - uint64(len(replay))})
+	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Attach, Topic: h.topic, Conn: m.conn, From: m.name, Offset: h.stream.Offset(), Payload: b})
+}
+
+// Refused takes back an envelope that could not be sent. A member whose gateway was not told is tried again.
+func (h *Home) Refused(w *shard.Worker, e *envelope.Envelope) {
+	h.d.Metrics.Lost.Inc()
+	if e.Kind != envelope.Attach {
+		return // relays see a gap and ask for the rest; calls have deadlines
 	}
+	replayed := 0
+	for b := e.Payload; len(b) >= 4; replayed++ {
+		b = b[min(len(b), 4+int(binary.BigEndian.Uint32(b))):]
+	}
+	h.late = append(h.late, late{e.From, e.Conn, e.Offset - uint64(replayed)})
+	h.arm(w)
 }
 
 // late is a member whose gateway could not be told yet that it gets the stream from an offset on.
@@ -150,7 +166,7 @@ func (h *Home) attachLate() {
 		}
 		frames, missed := h.stream.Since(l.from)
 		if missed { // it must resume to be told
-			_ = h.d.Router.ToNode(m.node, &envelope.Envelope{Kind: envelope.Out, Conn: m.conn, Flags: envelope.FlagClose,
+			h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Out, Conn: m.conn, Flags: envelope.FlagClose,
 				Payload: protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeUnavailable, Reason: "pushes of " + h.topic + " were lost on the way", RetryMS: 0})})
 			continue
 		}
@@ -166,9 +182,7 @@ func (h *Home) detach(m *member) {
 	if h.nodes[m.node]--; h.nodes[m.node] == 0 {
 		delete(h.nodes, m.node)
 	}
-	if err := h.d.Router.ToNode(m.node, &envelope.Envelope{Kind: envelope.Detach, Topic: h.topic, Conn: m.conn, From: m.name}); err != nil {
-		h.d.Metrics.Lost.Inc()
-	}
+	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Detach, Topic: h.topic, Conn: m.conn, From: m.name})
 }
 
 func (h *Home) send(w *shard.Worker, f *game.Effect) {
@@ -181,11 +195,9 @@ func (h *Home) send(w *shard.Worker, f *game.Effect) {
 			return
 		}
 		e.Kind, e.Ref = envelope.Call, ref
+		h.dirty |= dirtyCalls
 	}
-	if err := h.d.Router.Route(&e); err != nil {
-		h.d.Metrics.Lost.Inc()
-		h.calls.Due(e.Ref, w.Now())
-	}
+	h.o.Route(&e)
 }
 
 // sessionEnded takes a player out whose session has ended.
@@ -198,6 +210,7 @@ func (h *Home) sessionEnded(w *shard.Worker, e *envelope.Envelope) {
 	h.members.begin(nil)
 	h.members.drop(m)
 	h.detach(m)
+	h.l.change.Delete(memberSection + m.name)
 	h.invoke(w, nil, func(c *game.Context) {
 		if r, ok := h.impl.(game.Leaver); ok {
 			r.Left(c, m.name)
@@ -217,6 +230,7 @@ func (h *Home) resume(e *envelope.Envelope) {
 	}
 	h.detach(m)
 	m.node, m.conn = e.Node, e.Conn
+	h.recordMember(m)
 	var replay [][]byte
 	missed := e.Event != "seen"
 	if !missed {
@@ -240,34 +254,17 @@ func (h *Home) resync(e *envelope.Envelope) {
 		frames, from = nil, h.stream.Offset()
 	}
 	p := envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResume, Offset: from}
-	_ = h.d.Router.ToNode(e.Node, &p) // the relay asks again
+	h.o.ToNode(e.Node, &p)
 	for i, f := range frames {
 		p := envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Offset: from + uint64(i) + 1, Payload: f}
-		_ = h.d.Router.ToNode(e.Node, &p)
-	}
-}
-
-// NodesLost forgets the sockets of members on nodes that are gone. The members stay: they may resume elsewhere.
-func (h *Home) NodesLost(alive func(envelope.NodeID) bool) {
-	lost := false
-	for n := range h.nodes {
-		if !alive(n) {
-			delete(h.nodes, n)
-			lost = true
-		}
-	}
-	if !lost {
-		return
-	}
-	for _, m := range h.members.byName {
-		if m.attached && !alive(m.node) {
-			m.attached, m.conn = false, 0
-		}
+		h.o.ToNode(e.Node, &p)
 	}
 }
 
 // CloseRoom ends every membership, as an operator asked.
 func (h *Home) CloseRoom(w *shard.Worker) {
+	h.start()
+	defer h.finish(w)
 	var names []string
 	h.members.begin(nil)
 	h.members.Each(func(name string) bool { names = append(names, name); return true })
@@ -275,6 +272,7 @@ func (h *Home) CloseRoom(w *shard.Worker) {
 		m := h.members.byName[name]
 		h.members.drop(m)
 		h.detach(m)
+		h.l.change.Delete(memberSection + name)
 		h.route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.PlayerPrefix + name, Topic: h.topic, Flags: envelope.FlagLeft, Session: m.session, From: h.key})
 	}
 	for _, name := range names {

@@ -13,22 +13,16 @@ import (
 	"gamed/game"
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
+	"gamed/internal/replica"
 	"gamed/internal/shard"
+	"gamed/internal/state"
 	"gamed/internal/stream"
 	"gamed/protocol"
 )
 
-// Router is how a home reaches others.
-type Router interface {
-	Self() envelope.NodeID
-	Table() *shard.Table
-	Route(e *envelope.Envelope) error
-	ToNode(n envelope.NodeID, e *envelope.Envelope) error
-}
-
 // Deps is what all homes of a node share. Immutable.
 type Deps struct {
-	Router  Router
+	Replica *replica.Policy
 	Games   map[string]*game.Game
 	Dead    func(actor.DeadLetter)
 	Log     *slog.Logger
@@ -37,8 +31,10 @@ type Deps struct {
 
 // Local is what the homes of one worker share.
 type Local struct {
-	ctx  game.Context
-	snap []byte
+	ctx     game.Context
+	snap    []byte
+	change  state.Change
+	scratch []byte
 }
 
 // Home is one room.
@@ -62,6 +58,8 @@ type Home struct {
 	late    []late
 	lateAt  time.Time
 	q       actor.Quarantine
+	o       replica.Outbox
+	dirty   dirt
 }
 
 // New makes the home of a key that is no player's.
@@ -76,7 +74,10 @@ func New(d *Deps, l *Local, key string) *Home {
 
 // Handle implements shard.Entity.
 func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
+	h.start()
 	switch e.Kind {
+	case envelope.Acked:
+		h.o.Acked(h.d.Replica, e.Ref)
 	case envelope.Call, envelope.Cast:
 		switch {
 		case e.Flags&envelope.FlagLeft != 0:
@@ -90,21 +91,38 @@ func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
 		}
 	case envelope.Reply:
 		if tag, ok := h.calls.Take(e.Ref); ok {
+			h.dirty |= dirtyCalls
 			h.answered(w, tag, envelope.AnswerOf(e.Event, e.Payload))
 		}
 	case envelope.Tallied:
 		h.tallied(w, e)
 	}
+	h.finish(w)
+}
+
+// start prepares for one message, finish sends what it left and asks for the next wake-up.
+func (h *Home) start() {
+	h.l.change.Reset()
+	h.dirty = 0
+}
+
+func (h *Home) finish(w *shard.Worker) {
+	if h.dirty != 0 {
+		h.record(&h.l.change, h.dirty)
+	}
+	h.o.Finish(h.d.Replica, w.Now(), h.key, &h.l.change, h.whole)
 	h.arm(w)
 }
 
 // Wake implements shard.Entity.
 func (h *Home) Wake(w *shard.Worker) {
+	h.start()
 	for {
 		t, due := h.timers.Due(w.Now())
 		if !due {
 			break
 		}
+		h.dirty |= dirtyTimers
 		h.invoke(w, nil, func(c *game.Context) {
 			if r, ok := h.impl.(game.Timed); ok {
 				r.Timer(c, t.Name)
@@ -113,6 +131,7 @@ func (h *Home) Wake(w *shard.Worker) {
 	}
 	for _, ref := range h.calls.Expired(w.Now()) {
 		if tag, ok := h.calls.Take(ref); ok {
+			h.dirty |= dirtyCalls
 			h.answered(w, tag, game.Answer{Code: protocol.CodeUnavailable, Text: "no answer within its deadline", Retry: -1})
 		}
 	}
@@ -121,10 +140,14 @@ func (h *Home) Wake(w *shard.Worker) {
 		h.attachLate()
 		h.lateAt = w.Now().Add(lateEvery)
 	}
-	h.arm(w)
+	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
+	h.finish(w)
 }
 
 func (h *Home) arm(w *shard.Worker) {
+	if at, ok := h.o.Deadline(); ok {
+		w.WakeAt(at)
+	}
 	if at, ok := h.timers.Next(); ok {
 		w.WakeAt(at)
 	}
@@ -144,11 +167,11 @@ func (h *Home) arm(w *shard.Worker) {
 
 // Idle implements shard.Entity.
 func (h *Home) Idle(*shard.Worker) bool {
-	return h.members.Len() == 0 && !h.kept && h.timers.Len() == 0 && h.calls.Len() == 0 && len(h.rounds) == 0
+	return h.members.Len() == 0 && !h.kept && h.timers.Len() == 0 && h.calls.Len() == 0 && len(h.rounds) == 0 && !h.o.Waits()
 }
 
 // Left implements shard.Entity.
-func (h *Home) Left(*shard.Worker) {}
+func (h *Home) Left(*shard.Worker) { h.o.Drop(h.d.Replica, h.key) }
 
 func (h *Home) answered(w *shard.Worker, tag string, a game.Answer) {
 	h.invoke(w, nil, func(c *game.Context) {
@@ -194,7 +217,9 @@ func (h *Home) called(w *shard.Worker, e *envelope.Envelope) {
 		answer = game.Answer{Set: true, Code: protocol.CodeOK, Payload: game.EmptyMap}
 	}
 	if out.Changed || len(out.Effects) > 0 {
-		h.members.keep(from.Player, e, answer)
+		if m := h.members.keep(from.Player, e, answer); m != nil {
+			h.recordMember(m)
+		}
 	}
 	h.reply(e, answer, flags)
 }
@@ -212,9 +237,7 @@ func (h *Home) reply(e *envelope.Envelope, a game.Answer, flags uint16) {
 }
 
 func (h *Home) route(e *envelope.Envelope) {
-	if err := h.d.Router.Route(e); err != nil {
-		h.d.Metrics.Lost.Inc()
-	}
+	h.o.Route(e)
 }
 
 func (h *Home) begin(w *shard.Worker, m *game.Message, e *envelope.Envelope) *game.Context {
@@ -274,5 +297,6 @@ func (h *Home) commit(out game.Outcome) {
 	if out.Changed {
 		h.snapshot = append(h.snapshot[:0], h.l.snap...)
 		h.kept = true
+		h.l.change.Put(gameSection, h.snapshot)
 	}
 }

@@ -12,6 +12,12 @@ import (
 	"gamed/protocol"
 )
 
+// Router is how a relay reaches a home.
+type Router interface {
+	Self() envelope.NodeID
+	Route(e *envelope.Envelope) error
+}
+
 // Sink is a member's connection. Send must not block and must not keep frames.
 type Sink interface {
 	Send(frames []byte)
@@ -191,6 +197,11 @@ func (r *relays) pushes(items []relayItem) {
 	for i := range items {
 		e := &items[i].env
 		switch {
+		case e.Flags&envelope.FlagResync != 0:
+			if e.Offset > rl.last {
+				r.ask(rl)
+			}
+			continue
 		case e.Offset == 0:
 		case e.Flags&envelope.FlagResume != 0: // the home's history begins here: what lies before is lost to us
 			r.write(rl, g)

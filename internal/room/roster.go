@@ -17,6 +17,7 @@ type member struct {
 	joined   uint64          // the stream's offset at the join
 	part     uint16          // the partition of the player's key
 	place    int             // in roster.order
+	seq      uint64          // members are in the order of this number
 	attached bool            // the relay of node gives it the stream
 	recent   []answered      // the last client calls that changed something
 }
@@ -33,8 +34,9 @@ const recentCalls = 64
 // roster is a room's members in the order they joined. It implements game.Roster for the message being handled.
 type roster struct {
 	byName map[string]*member
-	order  []*member // with holes
-	parts  map[uint16]int
+	order  []*member      // with holes
+	parts  map[uint16]int // members by partition
+	next   uint64         // the largest seq given
 
 	cause *envelope.Envelope // the call being handled
 	log   []func()           // undoes what this message changed, last first
@@ -110,6 +112,10 @@ func (r *roster) Remove(player string) bool {
 }
 
 func (r *roster) add(m *member) {
+	if m.seq == 0 {
+		m.seq = r.next + 1
+	}
+	r.next = max(r.next, m.seq)
 	m.place = len(r.order)
 	r.order = append(r.order, m)
 	r.byName[m.name] = m
@@ -160,15 +166,16 @@ func (r *roster) answered(name string, e *envelope.Envelope) (game.Answer, bool)
 	return game.Answer{}, false
 }
 
-// keep remembers the answer to a client's call that changed something.
-func (r *roster) keep(name string, e *envelope.Envelope, a game.Answer) {
+// keep remembers the answer to a client's call that changed something, and gives the member, if it is one.
+func (r *roster) keep(name string, e *envelope.Envelope, a game.Answer) *member {
 	m := r.byName[name]
 	if m == nil || e.Flags&envelope.FlagClient == 0 || e.Ref == 0 || m.session != e.Session {
-		return
+		return nil
 	}
 	if len(m.recent) == recentCalls {
 		m.recent = append(m.recent[:0], m.recent[1:]...)
 	}
 	a.Payload = a.Payload.Clone()
 	m.recent = append(m.recent, answered{e.Ref, a})
+	return m
 }

@@ -10,6 +10,7 @@ import (
 
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
+	"gamed/internal/state"
 )
 
 // Worker is one goroutine that runs many entities.
@@ -46,16 +47,6 @@ func (w *Worker) WakeAt(at time.Time) {
 	if s.wakeAt.IsZero() || at.Before(s.wakeAt) {
 		s.wakeAt = at
 		heap.Push(&w.wakes, wake{at, s})
-	}
-}
-
-// WakeFor is WakeAt for an entity that is not running.
-func (w *Worker) WakeFor(key string, at time.Time) {
-	if s := w.slots[key]; s != nil {
-		old := w.cur
-		w.cur = s
-		w.WakeAt(at)
-		w.cur = old
 	}
 }
 
@@ -105,16 +96,45 @@ func (w *Worker) handle(it *item) {
 	e := &it.env
 	s := w.slots[e.Key]
 	if s == nil {
-		key := strings.Clone(e.Key)
-		s = &slot{key: key}
-		w.cur = s
-		s.entity = w.all.opt.New(w, key)
-		w.slots[key] = s
-		w.count.Add(1)
+		s = w.open(strings.Clone(e.Key))
 	}
 	s.used = w.now
 	w.deliver(s, e)
 	putBuf(it.buf)
+}
+
+func (w *Worker) open(key string) *slot {
+	s := &slot{key: key, used: w.now}
+	w.cur = s
+	s.entity = w.all.opt.New(w, key)
+	w.slots[key] = s
+	w.count.Add(1)
+	return s
+}
+
+func (w *Worker) restore(key string, sections state.Sections) {
+	s := w.open(key)
+	w.guard(s, "restore", func() { s.entity.Restore(w, sections) })
+}
+
+// Rebase tells every entity that another table is in force. Those of partitions that this node does not own any more are given
+// to moved, if they have state, and dropped.
+func (w *Worker) Rebase(mine func(part uint16) bool, alive func(NodeID) bool, moved func(key string, part uint16, whole *state.Change)) {
+	for key, s := range w.slots {
+		part := PartitionOf(key)
+		if mine(part) {
+			w.guard(s, "rebase", func() { s.entity.Rebase(w, alive) })
+			continue
+		}
+		w.guard(s, "move", func() {
+			var c state.Change
+			if s.entity.Whole(&c) {
+				moved(key, part, &c)
+			}
+			s.entity.Moved(w)
+		})
+		w.remove(s)
+	}
 }
 
 func (w *Worker) deliver(s *slot, e *envelope.Envelope) {

@@ -11,6 +11,7 @@ import (
 
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
+	"gamed/internal/state"
 )
 
 // Dispatch is how entities are spread over workers.
@@ -33,6 +34,15 @@ type Entity interface {
 	Idle(w *Worker) bool
 	// Left is called when the entity leaves memory.
 	Left(w *Worker)
+
+	// Whole puts the entity's whole state into c; false when there is none.
+	Whole(c *state.Change) bool
+	// Restore makes a new entity go on from a state.
+	Restore(w *Worker, s state.Sections)
+	// Rebase tells that another table is in force: the backup may be another, and nodes that are not alive are gone.
+	Rebase(w *Worker, alive func(NodeID) bool)
+	// Moved tells that another node owns the entity now; it is dropped afterwards, without Left.
+	Moved(w *Worker)
 }
 
 // Options of Workers.
@@ -213,26 +223,31 @@ func (ws *Workers) Entities() (entities, waiting int) {
 	return entities, waiting
 }
 
-// Do runs f on the worker of a key with its entity, which is nil when it is not in memory, and waits for it.
-func (ws *Workers) Do(key string, timeout time.Duration, f func(w *Worker, e Entity)) error {
+// Tell runs f on the worker of a key, after what was posted before, with its entity, which is nil when it is not in memory.
+func (ws *Workers) Tell(key string, f func(w *Worker, e Entity)) error {
 	w := ws.workers[int(PartitionOf(key))%len(ws.workers)]
 	if ws.opt.Dispatch == PerPlayer {
-		ws.mu.RLock()
-		own := ws.own[key]
-		ws.mu.RUnlock()
-		if own != nil {
-			w = own
+		var err error
+		if w, err = ws.ownWorker(key); err != nil {
+			return err
 		}
 	}
-	done := make(chan struct{})
-	err := w.box.PutAlways(item{fn: func(w *Worker) {
-		defer close(done)
+	return w.box.PutAlways(item{fn: func(w *Worker) {
 		var e Entity
 		if s := w.slots[key]; s != nil {
 			e = s.entity
 		}
 		f(w, e)
 	}})
+}
+
+// Do is Tell that waits for f.
+func (ws *Workers) Do(key string, timeout time.Duration, f func(w *Worker, e Entity)) error {
+	done := make(chan struct{})
+	err := ws.Tell(key, func(w *Worker, e Entity) {
+		defer close(done)
+		f(w, e)
+	})
 	if err != nil {
 		return err
 	}
@@ -242,6 +257,15 @@ func (ws *Workers) Do(key string, timeout time.Duration, f func(w *Worker, e Ent
 	case <-time.After(timeout):
 		return fmt.Errorf("worker of %s did not answer within %v", key, timeout)
 	}
+}
+
+// Restore makes the entity of a key from a state, unless it is in memory already.
+func (ws *Workers) Restore(key string, s state.Sections) error {
+	return ws.Tell(key, func(w *Worker, e Entity) {
+		if e == nil {
+			w.restore(key, s)
+		}
+	})
 }
 
 type item struct {

@@ -17,6 +17,20 @@ type Stream struct {
 // Offset is the position: the number of the last push, 0 before the first.
 func (s *Stream) Offset() uint64 { return s.offset }
 
+// First is the number of the oldest push kept; Offset()+1 when none is.
+func (s *Stream) First() uint64 { return s.offset + 1 - uint64(len(s.frames)) }
+
+// Frames are the pushes kept, oldest first.
+func (s *Stream) Frames() [][]byte { return s.frames }
+
+// Restore makes the stream stand at offset with these last frames, which it owns from now on.
+func (s *Stream) Restore(offset uint64, frames [][]byte) {
+	*s = Stream{offset: offset, frames: frames}
+	for _, f := range frames {
+		s.bytes += len(f)
+	}
+}
+
 // Append keeps a frame, which must carry the number Offset()+1. The stream owns frame from now on.
 func (s *Stream) Append(frame []byte) {
 	s.offset++

@@ -3,6 +3,7 @@
 package tally
 
 import (
+	"slices"
 	"time"
 
 	"gamed/game"
@@ -69,11 +70,35 @@ func (s *Set) Add(now time.Time, topic, name string, slot int, n int64, player s
 	return true
 }
 
+// Restore adds what a player gave to a round on another node that owned him before, whether the round is closed or not.
+func (s *Set) Restore(now time.Time, topic, name string, slots []int64, player string, named bool) {
+	r := s.round(now, topic, name)
+	for i, n := range slots {
+		r.sum.Slots[i] += n
+	}
+	if named && len(r.sum.Names) < game.TallyNames {
+		r.sum.Names = append(r.sum.Names, player)
+	}
+}
+
+// Remove takes out what a player gave, because another node owns him now.
+func (s *Set) Remove(now time.Time, topic, name string, slots []int64, player string) {
+	r := s.round(now, topic, name)
+	for i, n := range slots {
+		r.sum.Slots[i] -= n
+	}
+	if i := slices.Index(r.sum.Names, player); i >= 0 {
+		r.sum.Names = slices.Delete(r.sum.Names, i, i+1)
+	}
+}
+
 // Close closes a round and gives its sum. Closing it again gives the same sum.
 func (s *Set) Close(now time.Time, topic, name string) game.Tally {
 	r := s.round(now, topic, name)
 	r.closed = true
-	return r.sum
+	sum := r.sum
+	sum.Names = slices.Clone(sum.Names)
+	return sum
 }
 
 func (s *Set) round(now time.Time, topic, name string) *round {
