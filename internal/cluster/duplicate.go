@@ -9,7 +9,6 @@ import (
 
 const (
 	pingTries   = 5
-	pingPause   = 100 * time.Millisecond
 	pingAgain   = time.Second
 	firstLook   = 50 * time.Millisecond // from the first node heard of: by then gossip has told of all it knows
 	takenMax    = 4 * time.Second       // how long others may say that the name is taken; a dead node's link is down by then
@@ -47,10 +46,7 @@ func (l *loop) lookForTwins(now time.Time) {
 		id, addr := m.id, m.addr
 		l.c.tasks.Go(func() {
 			alive := false
-			for i := 0; i < pingTries && !alive && l.ctx.Err() == nil; i++ {
-				if i > 0 {
-					pause(l.ctx, pingPause)
-				}
+			for i := 0; i < pingTries && !alive && l.ctx.Err() == nil && !l.c.gossip.refuses(l.ctx, addr); i++ {
 				alive = l.c.gossip.ping(id, addr)
 			}
 			l.c.inbox.put(func(in *letters) { keep(in, &in.pings, id, alive) })

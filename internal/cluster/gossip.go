@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -146,6 +149,17 @@ func (g *gossip) ping(id shard.NodeID, addr string) bool {
 	}
 	_, err = g.list.Ping(gossipName(id), to)
 	return err == nil
+}
+
+// refuses says whether nobody listens at a gossip address: the node that had it is gone.
+func (g *gossip) refuses(ctx context.Context, addr string) bool {
+	d := net.Dialer{Timeout: g.conf.ProbeTimeout}
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	_ = c.Close()
+	return false
 }
 
 func hostPort(addr string) (host string, port int, err error) {

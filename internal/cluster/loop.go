@@ -246,7 +246,7 @@ func (l *loop) publish(now time.Time) {
 		if m.unfit != "" {
 			continue
 		}
-		if s := m.judge(); s != m.state {
+		if s := l.judge(m); s != m.state {
 			was := m.state
 			m.state, m.since = s, now
 			l.changed(m, was)

@@ -65,13 +65,13 @@ const (
 )
 
 // judge gives the state that follows from what is known.
-func (m *member) judge() state {
+func (l *loop) judge(m *member) state {
 	switch {
 	case m.linked && m.draining:
 		return stateDraining
 	case m.linked:
 		return stateAlive
-	case m.gossip && !m.left:
+	case m.gossip && !m.left && !l.superseded(m):
 		return stateSuspect
 	}
 	return stateDead

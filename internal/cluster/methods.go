@@ -23,7 +23,7 @@ func (l *loop) view() []Member {
 		Admin: l.meta.Admin, Version: l.meta.Version, Since: l.started}
 	out := []Member{own}
 	for _, m := range l.members {
-		if m.unfit != "" || m.state == states || m.state == stateSuspect && l.superseded(m) {
+		if m.unfit != "" || m.state == states {
 			continue
 		}
 		out = append(out, Member{Node: m.id, State: m.state.String(), Addr: m.meta.Players, Mesh: m.meta.Mesh, Gossip: m.addr,

@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"gamed/internal/cluster/agreement"
+	"gamed/internal/cluster/placement"
+	"gamed/internal/shard"
+	"gamed/protocol"
+)
+
+func sampleTable() *shard.Table {
+	a := placement.Compute([]string{"a", "b", "c"})
+	t := &shard.Table{Term: 300, Coordinator: "b", Owner: a.Owner, Backup: a.Backup,
+		Nodes: []shard.NodeID{{Name: "a", Boot: 1 << 60}, {Name: "b", Boot: 2}, {Name: "c", Boot: 3}}}
+	for p := range shard.Partitions {
+		t.PartTerm[p] = uint64(p%300) + 1
+	}
+	t.Backup[7] = shard.None
+	return t.Seal()
+}
+
+func TestTableWire(t *testing.T) {
+	want := sampleTable()
+	b := appendTable(nil, want)
+	got, err := parseTable(b)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("read back: %v", err)
+	}
+	if _, err := parseTable(appendTable(nil, shard.Empty())); err == nil {
+		t.Error("the empty table was taken")
+	}
+}
+
+// A table with any byte changed, or cut off anywhere, is refused or (in what the hash does not cover) the same.
+func TestTableDamaged(t *testing.T) {
+	want := sampleTable()
+	b := appendTable(nil, want)
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 3000 {
+		d := append([]byte(nil), b...)
+		i := r.IntN(len(d))
+		d[i] ^= byte(1 + r.IntN(255))
+		if got, err := parseTable(d); err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("byte %d changed: another table was taken", i)
+		}
+		if _, err := parseTable(b[:r.IntN(len(b))]); err == nil {
+			t.Fatal("a table cut off was taken")
+		}
+	}
+}
+
+func TestTableForged(t *testing.T) {
+	for name, change := range map[string]func(*shard.Table){
+		"index":     func(t *shard.Table) { t.Owner[5] = 3 },
+		"backup":    func(t *shard.Table) { t.Backup[5] = 77 },
+		"twice":     func(t *shard.Table) { t.Nodes[1].Name = "a" },
+		"name":      func(t *shard.Table) { t.Nodes[1].Name = "a b" },
+		"boot":      func(t *shard.Table) { t.Nodes[1].Boot = 0 },
+		"term":      func(t *shard.Table) { t.Term = 0 },
+		"nobody":    func(t *shard.Table) { t.Nodes = nil },
+		"no author": func(t *shard.Table) { t.Coordinator = "" },
+	} {
+		forged := *sampleTable()
+		forged.Nodes = append([]shard.NodeID(nil), forged.Nodes...)
+		change(&forged)
+		if _, err := parseTable(appendTable(nil, forged.Seal())); !errors.Is(err, errWire) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestReportWire(t *testing.T) {
+	from := shard.NodeID{Name: "a", Boot: 5}
+	want := agreement.Report{From: from, Position: agreement.Position{Term: 9, Coordinator: "c", Hash: 1 << 63}, Contested: true, Draining: true,
+		Links: []uint64{1, 1 << 62}}
+	got, err := parseReport(from, appendReport(nil, &want))
+	if err != nil || !reflect.DeepEqual(*got, want) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	want.Links, want.Position.Coordinator = nil, strings.Repeat("c", 64)
+	for range 2 * maxLinks {
+		want.Links = append(want.Links, 1<<63)
+	}
+	if b := appendReport(nil, &want); len(b) > 1024 {
+		t.Errorf("a report of very many links has %d bytes: more than a heartbeat carries", len(b))
+	} else if got, err := parseReport(from, b); err != nil || len(got.Links) != maxLinks {
+		t.Errorf("%v", err)
+	}
+	for _, bad := range [][]byte{nil, {0xc0}, {0xdd, 0xff, 0xff, 0xff, 0xff}, {0x96, 2, 0, 0xa0, 0, 0, 0x90}, {0x96, 1, 0, 0xa0, 0, 0, 0xc0}} {
+		if _, err := parseReport(from, bad); err == nil {
+			t.Errorf("% x was taken", bad)
+		}
+	}
+}
+
+func TestMetaWire(t *testing.T) {
+	want := meta{Node: shard.NodeID{Name: "gamed-1", Boot: 77}, Mesh: "127.0.0.1:7301", Players: "127.0.0.1:7300", Admin: "127.0.0.1:7303", Version: "v1",
+		WireMin: 1, WireMax: 2, Config: 1 << 63, Term: 4, Hash: 5, Draining: true, Started: 1 << 40}
+	b := want.append(nil)
+	if got, err := parseMeta(b); err != nil || got != want {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i := range b {
+		if _, err := parseMeta(b[:i]); err == nil {
+			t.Errorf("%d of %d bytes were taken", i, len(b))
+		}
+	}
+	if _, err := parseMeta(protocol.AppendStr(nil, strings.Repeat("x", 300))); err == nil {
+		t.Error("a string was taken")
+	}
+	if err := want.check(); err != nil {
+		t.Error(err)
+	}
+	want.Mesh = strings.Repeat("h", 500)
+	if want.check() == nil {
+		t.Error("more than 512 bytes of metadata: memberlist would panic")
+	}
+}
+
+func TestUnfit(t *testing.T) {
+	self := meta{WireMin: 2, WireMax: 3, Config: ConfigHash("a", Available)}
+	for _, c := range []struct {
+		m   meta
+		fit bool
+	}{
+		{self, true},
+		{meta{WireMin: 3, WireMax: 9, Config: self.Config}, true},
+		{meta{WireMin: 1, WireMax: 1, Config: self.Config}, false},
+		{meta{WireMin: 4, WireMax: 5, Config: self.Config}, false},
+		{meta{WireMin: 2, WireMax: 3, Config: ConfigHash("a", Quorum)}, false},
+		{meta{WireMin: 2, WireMax: 3, Config: ConfigHash("b", Available)}, false},
+	} {
+		if why := c.m.unfit(&self); (why == "") != c.fit {
+			t.Errorf("%+v: %q", c.m, why)
+		}
+	}
+}
