@@ -239,30 +239,51 @@ func (s *stack) testShow(t *testing.T) {
 	}
 }
 
-// testKill: the players of a killed node go on at another, those of the others notice nothing, and the table is one again.
+// ownedBy is a player's name whose entity lives on the node.
+func (s *stack) ownedBy(t *testing.T, n int, prefix string) string {
+	t.Helper()
+	for i := range 100 {
+		name := fmt.Sprintf("%s-%d", prefix, i)
+		var at struct {
+			Owner string `json:"owner"`
+		}
+		if err := s.gamed(0, &at, "locate", "player/"+name, "-o", "json"); err != nil {
+			t.Fatal(err)
+		}
+		if at.Owner == s.node(n) {
+			return name
+		}
+	}
+	t.Fatalf("%s owns none of a hundred players", s.node(n))
+	return ""
+}
+
+// testKill: those connected to a killed node go on at another, those whose entity it ran go on with their sockets open, and
+// the table is one again.
 func (s *stack) testKill(t *testing.T) {
-	lost := make(chan error, 8)
-	moved, err := client.Dial(t.Context(), []string{s.players[1], s.players[0], s.players[2]},
-		client.Options{Name: "moved", OnDisconnect: func(err error) { lost <- err }})
-	if err != nil {
-		t.Fatal(err)
+	moved := s.player(t, s.ownedBy(t, 0, "moved"), 1, nil)
+	stays := s.player(t, s.ownedBy(t, 1, "stays"), 0, nil)
+	for _, c := range []*client.Client{moved, stays} {
+		call(t, c, "echo:", "before", nil)
 	}
-	t.Cleanup(func() { moved.Close() })
-	stays := s.player(t, "stays", 0, nil)
-	call(t, moved, "echo:", "before", nil)
-	s.run("docker", "kill", s.container(1))
-	<-lost
+	victim := s.container(1)
 	begin := time.Now()
-	call(t, moved, "echo:", "after", nil)
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("the player was away for %v", d)
-	} else {
-		t.Logf("the player went on after %v at %s", d.Round(10*time.Millisecond), moved.Node())
+	s.run("docker", "kill", victim) // returns when the process is gone
+	for _, c := range []*client.Client{moved, stays} {
+		call(t, c, "echo:", "after", nil)
+		d := time.Since(begin)
+		t.Logf("%s goes on %v after the kill, at %s", c.Player(), d.Round(time.Millisecond), c.Node())
+		if d > 10*time.Second {
+			t.Errorf("%s was away for %v", c.Player(), d)
+		}
 	}
-	s.await(15*time.Second, "one table on the other two", func() error { return s.agree(2, 0, 2) })
+	if moved.Stats().Connects < 2 || moved.Node() == s.node(1) {
+		t.Errorf("moved is at %s after %d connects", moved.Node(), moved.Stats().Connects)
+	}
 	if n := stays.Stats().Connects; n != 1 {
 		t.Errorf("a player of another node connected %d times", n)
 	}
+	s.await(15*time.Second, "one table on the other two", func() error { return s.agree(2, 0, 2) })
 	s.run("docker-compose", "-p", s.project, "up", "--detach", s.node(1))
 	s.await(time.Minute, "the node back in", func() error { return errors.Join(s.health(1, "healthy"), s.agree(3, 0, 1, 2)) })
 }
