@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -22,6 +23,9 @@ type seeds struct {
 	wanted  atomic.Pointer[seedView]
 	metrics *metrics
 	log     *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	warned map[string]bool
 }
 
 // seedView is what the loop needs to know of the members.
@@ -79,13 +83,32 @@ func (s *seeds) round(ctx context.Context) {
 			defer func() { <-places }()
 			if err := s.contact(a); err != nil {
 				s.metrics.contactsFailed.Inc()
-				s.log.Debug("contact a node", "addr", a, "err", err)
+				s.failed(a, err)
 				return
 			}
 			s.metrics.contactsMade.Inc()
 		})
 	}
 	wg.Wait()
+}
+
+// failed logs a contact that failed; once for each address that took the connection and hung up, for that is how a node of
+// another cluster answers.
+func (s *seeds) failed(addr string, err error) {
+	s.mu.Lock()
+	hung := strings.Contains(err.Error(), io.EOF.Error()) && !s.warned[addr]
+	if hung && len(s.warned) < maxTargets {
+		if s.warned == nil {
+			s.warned = map[string]bool{}
+		}
+		s.warned[addr] = true
+	}
+	s.mu.Unlock()
+	if hung {
+		s.log.Warn("a node hung up when contacted: if this goes on, compare --cluster and the gossip key there and here", "addr", addr, "err", err)
+		return
+	}
+	s.log.Debug("contact a node", "addr", addr, "err", err)
 }
 
 // resolve gives the configured addresses as ip:port. What cannot be resolved now may be later.
