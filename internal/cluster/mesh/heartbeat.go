@@ -46,16 +46,17 @@ func (p *pulse) pong(seq uint64, now time.Duration) bool {
 	return true
 }
 
-// overdue says whether the peer has been silent, or left a ping unanswered, for longer than limit. Answers may come later by
-// grace, because what is being written lies ahead of the ping.
-func (p *pulse) overdue(now, limit, grace time.Duration) bool {
+// silent says whether nothing was heard for longer than limit.
+func (p *pulse) silent(now, limit time.Duration) bool {
 	if p.busy.Load() {
 		p.resumed = now
 		return false
 	}
-	if now-max(time.Duration(p.heard.Load()), p.resumed) >= limit {
-		return true
-	}
+	return now-max(time.Duration(p.heard.Load()), p.resumed) >= limit
+}
+
+// unanswered says whether a ping is, for longer than limit.
+func (p *pulse) unanswered(now, limit time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.answered == p.sent {
@@ -65,21 +66,19 @@ func (p *pulse) overdue(now, limit, grace time.Duration) bool {
 	if p.sent-oldest >= uint64(len(p.at)) {
 		return true
 	}
-	return now-max(p.at[oldest%uint64(len(p.at))], p.resumed) >= limit+grace
+	return now-max(p.at[oldest%uint64(len(p.at))], p.resumed) >= limit
 }
 
-// graceOf is how much later a pong of the data lane may come while n bytes are being written: at 1 MiB/s. The control lane has
-// no such excuse, so that a cut is found in time whatever the data lane does.
-func graceOf(which Lane, n int) time.Duration {
-	if which == Control {
-		return 0
-	}
-	return time.Duration(n) * time.Second >> 20
+// dying says why a lane must be taken for dead, if it must. On the data lane an answer may rightly wait behind megabytes, so there
+// only silence counts. That is enough: whichever way a connection is cut, one side hears nothing and closes it.
+func (a *lane) dying(now, limit time.Duration) bool {
+	return a.silent(now, limit) || a.which == Control && a.unanswered(now, limit)
 }
 
 // beat sends the heartbeats of a link and watches those of the peer, until the link ends.
 func (l *link) beat() {
 	period := l.m.opt.Heartbeat
+	limit := missed*period + period/2
 	tick := time.NewTicker(period / 2)
 	defer tick.Stop()
 	last := l.m.now()
@@ -92,7 +91,7 @@ func (l *link) beat() {
 		}
 		last = now
 		for _, a := range l.lanes {
-			if a.pulse.overdue(now, missed*period, graceOf(a.which, a.writingBytes())) {
+			if a.dying(now, limit) {
 				l.close(ClosedSilent, nil)
 				return
 			}

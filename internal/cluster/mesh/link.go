@@ -130,7 +130,7 @@ func (l *link) live() {
 	}
 	now := l.m.now()
 	for _, a := range l.lanes {
-		a.start(now)
+		a.heard.Store(int64(now))
 	}
 	l.mu.Lock()
 	l.isUp, l.since = !l.closed, time.Now()
