@@ -13,8 +13,9 @@ import (
 // moving is what this node knows of partitions that come to it from owners that are still there: until all their entities have
 // come, messages for them are held.
 type moving struct {
-	mu    sync.Mutex // guards parts
+	mu    sync.Mutex // guards what follows
 	parts map[uint16]*incoming
+	done  [shard.Partitions]uint64 // the largest term for which everything has come, maybe before our table said so
 }
 
 // incoming is one partition on its way here.
@@ -50,10 +51,13 @@ func (m *moving) hold(e *envelope.Envelope) (held bool, err error) {
 	return true, nil
 }
 
-// expect begins to hold messages of a partition.
-func (m *moving) expect(part uint16, from shard.NodeID, term uint64) {
+// expect begins to hold messages of a partition; false when all of it has come already.
+func (m *moving) expect(part uint16, from shard.NodeID, term uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.done[part] >= term {
+		return false
+	}
 	if m.parts == nil {
 		m.parts = map[uint16]*incoming{}
 	}
@@ -62,6 +66,7 @@ func (m *moving) expect(part uint16, from shard.NodeID, term uint64) {
 		in.held, in.bytes = old.held, old.bytes
 	}
 	m.parts[part] = in
+	return true
 }
 
 // from gives the node a partition is awaited from.
@@ -91,7 +96,9 @@ func (n *Node) installed(t *shard.Table) {
 			n.release(p, t)
 		case had && before == self:
 		case had && alive[before]:
-			n.moving.expect(p, before, t.PartTerm[p])
+			if !n.moving.expect(p, before, t.PartTerm[p]) {
+				n.take(p)
+			}
 		default:
 			if from, awaited := n.moving.from(p); !awaited || !alive[from] {
 				n.take(p)
@@ -141,7 +148,11 @@ const (
 
 // handedOff ends the wait for a partition: all its entities have come.
 func (n *Node) handedOff(part uint16, term uint64) {
+	if int(part) >= shard.Partitions {
+		return
+	}
 	n.moving.mu.Lock()
+	n.moving.done[part] = max(n.moving.done[part], term)
 	in := n.moving.parts[part]
 	awaited := in != nil && term >= in.term
 	n.moving.mu.Unlock()
