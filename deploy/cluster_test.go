@@ -258,20 +258,23 @@ func (s *stack) ownedBy(t *testing.T, n int, prefix string) string {
 	return ""
 }
 
-// testKill: those connected to a killed node go on at another, those whose entity it ran go on with their sockets open, and
-// the table is one again.
+// testKill: those connected to a killed node go on at another, those whose entity it ran go on with their sockets open and
+// with what was acknowledged, and the table is one again.
 func (s *stack) testKill(t *testing.T) {
 	moved := s.player(t, s.ownedBy(t, 0, "moved"), 1, nil)
 	stays := s.player(t, s.ownedBy(t, 1, "stays"), 0, nil)
 	for _, c := range []*client.Client{moved, stays} {
-		call(t, c, "echo:", "before", nil)
+		call(t, c, "bank:", "deposit", game.NewMap().Int("amount", 7))
 	}
 	victim := s.container(1)
 	begin := time.Now()
 	s.run("docker", "kill", victim) // returns when the process is gone
 	for _, c := range []*client.Client{moved, stays} {
-		call(t, c, "echo:", "after", nil)
+		account := call(t, c, "bank:", "balance", nil)
 		d := time.Since(begin)
+		if b := account.Int("balance"); b != 7 {
+			t.Errorf("%s has %d after the crash, 7 were acknowledged", c.Player(), b)
+		}
 		t.Logf("%s goes on %v after the kill, at %s", c.Player(), d.Round(time.Millisecond), c.Node())
 		if d > 10*time.Second {
 			t.Errorf("%s was away for %v", c.Player(), d)
