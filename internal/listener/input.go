@@ -45,14 +45,17 @@ func (c *Conn) input(b []byte) bool {
 			return false
 		}
 	}
-	in := intake{now: c.srv.clock.now()}
-	switch c.talk {
-	case dialectBinary:
+	now := c.srv.clock.now()
+	if c.talk == dialectBinary {
+		in := intake{now: now} // stays on the stack
 		c.binary(&in, b)
-	case dialectJSON, dialectWords:
-		c.lines(&in, b)
+		return c.settle(&in)
 	}
-	return c.settle(&in)
+	in := &intake{now: now}
+	if c.talk != dialectNone {
+		c.lines(in, b)
+	}
+	return c.settle(in)
 }
 
 // settle does what the read came to: answers, accounts, ends.

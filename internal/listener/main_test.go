@@ -21,6 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 10 * time.Second
 
+var noDeadline time.Time
+
 // await polls until cond holds.
 func await(t testing.TB, what string, cond func() bool) {
 	t.Helper()
