@@ -1,8 +1,10 @@
 package mesh
 
 import (
+	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -126,6 +128,9 @@ func TestSlowCallbackIsNotSilence(t *testing.T) {
 		if got := len(z.messages()); got != 20 {
 			t.Errorf("%d of 20 came: %v %v", got, a.history(), z.history())
 		}
+		if h := slices.Concat(a.history(), z.history()); len(h) != 2 {
+			t.Errorf("the link ended: %v", h)
+		}
 	})
 }
 
@@ -187,12 +192,12 @@ func TestDataDoesNotDelayControl(t *testing.T) {
 func TestDialBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newSimNet(t)
-		refused := 0
+		var refused atomic.Int64
 		a := start(t, id("a", 1), func(o *Options) {
 			net.use(o)
 			o.OnDialError = func(_ NodeID, r bool, err error) {
 				if r {
-					refused++
+					refused.Add(1)
 				}
 			}
 		})
@@ -204,8 +209,8 @@ func TestDialBackoff(t *testing.T) {
 		if dials < 30 || dials > 70 {
 			t.Errorf("%d dials in a minute, want about one each 1 to 2 s", dials)
 		}
-		if p := a.Peers()[0]; p.Up || !p.PortRefused || p.DialError == "" || refused != dials {
-			t.Errorf("%+v, %d of %d told as refused", p, refused, dials)
+		if p := a.Peers()[0]; p.Up || !p.PortRefused || p.DialError == "" || int(refused.Load()) != dials {
+			t.Errorf("%+v, %d of %d told as refused", p, refused.Load(), dials)
 		}
 		if n := strings.Count(a.logged(), "mesh dial failed"); n != 1 {
 			t.Errorf("told %d times that the dial failed", n)
@@ -261,5 +266,72 @@ func TestHalfALink(t *testing.T) {
 			t.Errorf("half a link lives on: %+v %v", z.Peers(), z.history())
 		}
 		_ = c.Close()
+	})
+}
+
+// TestDeafPeer: a peer that sends its heartbeats and never answers ours does not hear us, and the link is no link.
+func TestDeafPeer(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, net *simNet, a, z *node) {
+		began := time.Now()
+		var conns [lanes]io.Writer
+		for _, lane := range []Lane{Control, Data} {
+			c, err := net.dial(t.Context(), "m", "z")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			if _, err := c.Write(greeting(id("m", 9), z.self(), lane, 1).append(nil)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := readFrame(c); err != nil {
+				t.Fatal(err)
+			}
+			conns[lane] = c
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+		}
+		for seq := uint64(1); seq < 20; seq++ {
+			for _, c := range conns {
+				_, _ = c.Write(appendPing(nil, seq, nil))
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if d, what := z.foundAfter(began); d > 3*time.Second || what != "down "+id("m", 9).String()+" silent" {
+			t.Errorf("found after %v: %s", d, what)
+		}
+	})
+}
+
+// TestOldLinkEndsFirst: a new link waits until the last callback of the old one is over.
+func TestOldLinkEndsFirst(t *testing.T) {
+	var during atomic.Bool
+	slow := func(o *Options) {
+		if o.Self.Name != "z" {
+			return
+		}
+		receive, onLink := o.Receive, o.OnLink
+		o.Receive = func(from NodeID, lane Lane, e *envelope.Envelope) {
+			during.Store(true)
+			time.Sleep(time.Second)
+			receive(from, lane, e)
+			during.Store(false)
+		}
+		o.OnLink = func(peer NodeID, up bool, why string) {
+			if during.Load() {
+				t.Errorf("OnLink(%v, %s) while Receive runs", up, why)
+			}
+			onLink(peer, up, why)
+		}
+	}
+	bubble(t, slow, func(t *testing.T, _ *simNet, a, z *node) {
+		if err := a.Send(z.self(), text(1, "x")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		a.Cut("z", true)
+		a.Cut("z", false)
+		time.Sleep(10 * time.Second)
+		if h := z.history(); len(h) != 3 || z.counted("up") != 2 || len(z.messages()) != 1 {
+			t.Errorf("history %v, messages %v", h, z.messages())
+		}
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 func TestHelloRoundTrip(t *testing.T) {
@@ -127,5 +129,18 @@ func TestSettling(t *testing.T) {
 		if _, _, ok := m.replaces(&hello{Node: c.peer, Seq: c.seq, Seen: c.seen}, p, c.cur); ok != c.want {
 			t.Errorf("%s: %v", name, ok)
 		}
+	}
+}
+
+func TestMetricNames(t *testing.T) {
+	n := start(t, id("a", 1), nil)
+	n.SetPeers([]Peer{{id("z", 2), "127.0.0.1:1"}})
+	families, err := n.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
 	}
 }
