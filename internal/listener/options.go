@@ -47,7 +47,7 @@ type Options struct {
 	Rate, Burst int // frames a second and at once, per connection; 0: no limit
 
 	MaxConns     int // open connections in all; default: what the limit of open files leaves
-	MaxEarly     int // connections before HELLO; one more ends the oldest of them
+	MaxEarly     int // connections before HELLO, at most half of MaxConns; one more ends the oldest of them
 	PerAddrConns int // open connections from one address (IPv6: one /64), loopback exempt
 	PerAddrRate  int // new connections a second from one address, loopback exempt
 	AcceptRate   int // new connections a second in all; more wait in the kernel's queue
@@ -59,12 +59,12 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 }
 
-// DefaultOptions are the defaults of the player port, without address and without a rate limit's opposite: 60 frames a second.
+// DefaultOptions are the defaults of the player port; the address is missing.
 func DefaultOptions() Options {
 	return Options{
 		HelloTimeout: 5 * time.Second, WelcomeTimeout: 10 * time.Second, Heartbeat: 15 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleWord: 10 * time.Minute, FrameTimeout: 10 * time.Second, OutboxBytes: 256 << 10, SendBuffer: 256 << 10, Rate: 60, Burst: 120,
-		MaxConns: fileLimit(), MaxEarly: 4096, PerAddrConns: 1000, PerAddrRate: 200, AcceptRate: 10_000,
+		MaxConns: fileLimit(), MaxEarly: 8192, PerAddrConns: 1000, PerAddrRate: 200, AcceptRate: 10_000,
 	}
 }
 
@@ -113,6 +113,7 @@ func (o *Options) complete() error {
 			*f.v = f.d
 		}
 	}
+	o.MaxEarly = min(o.MaxEarly, max(o.MaxConns/2, 1)) // silent sockets never take more than half of all
 	if o.SendBuffer == 0 {
 		o.SendBuffer = d.SendBuffer
 	}

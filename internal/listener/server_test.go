@@ -58,7 +58,7 @@ func TestRunEndsWithError(t *testing.T) {
 }
 
 func TestMaxConns(t *testing.T) {
-	s := start(t, newEcho(), func(o *Options) { o.MaxConns = 2 })
+	s := start(t, newEcho(), func(o *Options) { o.MaxConns = 2; o.MaxEarly = 2 })
 	a, b := dial(t, s), dial(t, s)
 	a.hello("ann")
 	b.hello("bob")
