@@ -53,7 +53,7 @@ func (d *demo) botTotals(out io.Writer) {
 		returned += b.returned.Load()
 		lost += b.lost.Load()
 	}
-	fmt.Fprintf(out, "bots: %d of %d connected; answers taken %d, refused %d, without outcome %d; reconnects %d, sessions lost %d\n",
+	fmt.Fprintf(out, "bots: %d of %d connected; answers taken %d, refused %d (out, or too late), without outcome %d; reconnects %d, sessions lost %d\n",
 		up, len(d.bots), answers, refused, failed, returned, lost)
 }
 

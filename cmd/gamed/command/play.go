@@ -22,6 +22,9 @@ import (
 // playTimeout bounds one command of a player in the terminal.
 const playTimeout = 10 * time.Second
 
+// lingering is how long the end of the input waits for pushes that are on their way.
+const lingering = 300 * time.Millisecond
+
 func newPlay(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "play",
@@ -99,7 +102,11 @@ func play(ctx context.Context, e *env, addrs []string, opt client.Options, topic
 	for {
 		select {
 		case line, ok := <-lines:
-			if !ok || !p.do(ctx, line) {
+			if !ok {
+				pause(ctx, lingering)
+				return nil
+			}
+			if !p.do(ctx, line) {
 				return nil
 			}
 		case <-c.Done():

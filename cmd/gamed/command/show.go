@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ func addLogin(cmd *cobra.Command, flag, name string) *login {
 	return l
 }
 
+// dialTimeout is how long the first log-in may take, a fail-over that is under way included.
+const dialTimeout = 6 * time.Second
+
 // options judges the flags.
 func (l *login) options() (client.Options, error) {
 	if l.tokenFile != "" {
@@ -42,12 +46,12 @@ func (l *login) options() (client.Options, error) {
 		l.token = token
 	}
 	if l.token != "" {
-		return client.Options{Token: l.token}, nil
+		return client.Options{Token: l.token, DialTimeout: dialTimeout}, nil
 	}
 	if !protocol.ValidPlayer(l.name) {
 		return client.Options{}, usage(fmt.Errorf("player name %q: want 1 to 64 of A-Z a-z 0-9 _ . -", l.name))
 	}
-	return client.Options{Name: l.name}, nil
+	return client.Options{Name: l.name, DialTimeout: dialTimeout}, nil
 }
 
 func newShow(e *env) *cobra.Command {
