@@ -58,10 +58,10 @@ func TestRunEndsWithError(t *testing.T) {
 }
 
 func TestMaxConns(t *testing.T) {
-	s := start(t, newEcho(), func(o *Options) { o.MaxConns = 2; o.MaxEarly = 2 })
-	a, b := dial(t, s), dial(t, s)
+	s := start(t, newEcho(), func(o *Options) { o.MaxConns = 2 })
+	a := dial(t, s)
 	a.hello("ann")
-	b.hello("bob")
+	dial(t, s).hello("bob")
 	dial(t, s).expectClosed()
 	if n := value(t, s.m.refused[refuseFull]); n != 1 {
 		t.Fatalf("%v refused", n)
