@@ -107,7 +107,9 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.close()
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		s.opt.Log.Warn("admin port ended", "err", err)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -77,7 +78,7 @@ func Load(in Input) (*Loaded, error) {
 		l.Store, l.origin["store"] = "bolt", l.Origin("data-dir")
 	}
 	if err := l.Validate(); err != nil {
-		if e, ok := err.(*Error); ok {
+		if e, ok := errors.AsType[*Error](err); ok {
 			e.Origin = l.Origin(e.Key)
 		}
 		return nil, err
