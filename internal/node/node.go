@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"gamed/internal/actor"
 	"gamed/internal/admin"
 	"gamed/internal/cluster"
+	"gamed/internal/cluster/mesh"
 	"gamed/internal/config"
 	"gamed/internal/envelope"
 	"gamed/internal/listener"
@@ -113,7 +113,7 @@ func New(opt Options) (*Node, error) {
 	undo = append(undo, func() { n.stopListener(protocol.CodeShutdown, "the node could not start") })
 	n.cluster, err = cluster.New(cluster.Options{
 		Name: cfg.Node, Cluster: cfg.Cluster, MeshAddr: cfg.Mesh, GossipAddr: cfg.Gossip, AdvertiseHost: cfg.Advertise,
-		PlayersAddr: n.playersAddr(), Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
+		PlayersAddr: n.playersAddr(), AdminAddr: cfg.Admin, Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
 		Registerer: reg,
 		Receive:    func(from shard.NodeID, e *envelope.Envelope) { n.router.Receive(from, e) },
 		OnTable:    n.installed, OnEvent: n.happened,
@@ -122,7 +122,7 @@ func New(opt Options) (*Node, error) {
 		return fail(err)
 	}
 	undo = append(undo, n.cluster.Kill)
-	n.router = shard.NewRouter(n.cluster.Self(), local{n}, n.cluster)
+	n.router = shard.NewRouter(n.cluster.Self(), local{n}, meshOf{n.cluster})
 	n.gateway.router = n.router
 	n.compose(games, reg)
 	undo = append(undo, n.relays.Close, n.workers.Close)
@@ -137,6 +137,23 @@ func New(opt Options) (*Node, error) {
 		return fail(err)
 	}
 	return n, nil
+}
+
+// meshOf gives the router the mesh with the router's own errors.
+type meshOf struct{ c *cluster.Cluster }
+
+// Send implements shard.Mesh.
+func (m meshOf) Send(to shard.NodeID, e *envelope.Envelope) error {
+	switch err := m.c.Send(to, e); {
+	case err == nil:
+		return nil
+	case errors.Is(err, mesh.ErrBusy):
+		return shard.ErrBusy
+	case errors.Is(err, mesh.ErrNoLink):
+		return shard.ErrNoLink
+	default:
+		return err
+	}
 }
 
 func (n *Node) listenerOptions(words []game.Word, reg prometheus.Registerer) listener.Options {
@@ -280,5 +297,5 @@ func (n *Node) degraded() bool {
 }
 
 func (n *Node) happened(e cluster.Event) {
-	n.events.add(strings.ToLower(e.Kind), e.Node, e.Text)
+	n.events.add(e.Kind, e.Node, e.Text)
 }
