@@ -115,11 +115,11 @@ func place(b []byte, offset int64, err error) error {
 	return fmt.Errorf("line %d: %w", line, err)
 }
 
-// longest bounds the time between two pushes of a running show, fail-overs included.
+// longest is how long a running show is silent at most; a fail-over takes seconds more.
 func longest(s trivia.Show) time.Duration {
 	var most float64
 	for _, q := range s.Questions {
 		most = max(most, q.Seconds)
 	}
-	return time.Duration((s.Pause+most)*float64(time.Second)) + 30*time.Second
+	return time.Duration((s.Pause+most)*float64(time.Second)) + 10*time.Second
 }

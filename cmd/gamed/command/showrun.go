@@ -22,6 +22,8 @@ type host struct {
 	wait  int                                // players to wait for before the start
 	// waitLimit is how long to wait for them; 0: as long as ctx lives.
 	waitLimit time.Duration
+
+	asked int64 // the last question told of
 }
 
 // news is what the client's callbacks have to tell the host's goroutine.
@@ -49,30 +51,51 @@ func (h *host) run(ctx context.Context) error {
 	if err != nil || over {
 		return errors.Join(err, missed(over))
 	}
-	patience := time.NewTimer(longest(h.show))
+	patience, silent := time.NewTimer(longest(h.show)), false
 	defer patience.Stop()
 	for {
 		select {
 		case n := <-pushes:
 			patience.Reset(longest(h.show))
+			silent = false
 			if n.event == "" {
 				if over, err := h.join(ctx, c); err != nil || over {
 					return errors.Join(err, missed(over))
 				}
 				continue
 			}
-			h.tell(n.event, n.p)
+			h.happened(n)
 			if n.event == "winners" {
 				return nil
 			}
 		case <-patience.C:
-			return fmt.Errorf("nothing came from %s for %v: the show is stuck or its node is gone", h.topic, longest(h.show))
+			if silent {
+				return fmt.Errorf("nothing came from %s for %v: the show is stuck or its node is gone", h.topic, 2*longest(h.show))
+			}
+			silent = true
+			patience.Reset(longest(h.show))
+			if over, err := h.join(ctx, c); err != nil || over {
+				return errors.Join(err, missed(over))
+			}
 		case <-c.Done():
 			return fmt.Errorf("the server ended the host's session: %w", c.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("host %s: %w", h.topic, context.Cause(ctx))
 		}
 	}
+}
+
+// happened tells of a push; of a question once, though a look into the room shows it again.
+func (h *host) happened(n news) {
+	if n.event == "question" {
+		f := n.p.Fields()
+		q := f.IntOr("q", 0)
+		if q <= h.asked {
+			return
+		}
+		h.asked = q
+	}
+	h.tell(n.event, n.p)
 }
 
 func missed(over bool) error {
@@ -168,7 +191,7 @@ func (h *host) join(ctx context.Context, c *client.Client) (over bool, err error
 	}
 	f := p.Fields()
 	if f.Has("question") {
-		h.tell("question", f.Raw("question"))
+		h.happened(news{"question", f.Raw("question")})
 	}
 	return f.Text("phase") == "over", f.Err()
 }
