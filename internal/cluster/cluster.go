@@ -174,7 +174,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 
 // work runs all goroutines and waits until they ended.
 func (c *Cluster) work(ctx context.Context, cancel context.CancelCauseFunc) {
-	l := newLoop(c, ctx)
+	l := newLoop(ctx, c)
 	c.tasks.Go(func() {
 		if err := c.mesh.Run(ctx); err != nil {
 			cancel(fmt.Errorf("mesh: %w", err))

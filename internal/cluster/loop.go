@@ -32,7 +32,7 @@ type loop struct {
 	leaving          bool
 }
 
-func newLoop(c *Cluster, ctx context.Context) *loop {
+func newLoop(ctx context.Context, c *Cluster) *loop {
 	return &loop{c: c, ctx: ctx, self: c.self, started: time.Now(), meta: c.meta,
 		members: map[shard.NodeID]*member{}, picked: map[string]shard.NodeID{},
 		machine: agreement.New(agreement.Config{Self: c.self, Expect: c.opt.Expect, Search: len(c.opt.Join) > 0,

@@ -13,10 +13,14 @@ type Metrics struct {
 	sessions                         atomic.Int64
 }
 
-// Count is how many calls and casts were begun, Failures how many answers were other than ok, Live how many sessions there are.
-func (m *Metrics) Count() uint64    { return m.calls.Load() }
+// Count is how many calls and casts were begun.
+func (m *Metrics) Count() uint64 { return m.calls.Load() }
+
+// Failures is how many answers were other than ok.
 func (m *Metrics) Failures() uint64 { return m.failed.Load() }
-func (m *Metrics) Live() int64      { return m.sessions.Load() }
+
+// Live is how many sessions there are.
+func (m *Metrics) Live() int64 { return m.sessions.Load() }
 
 // NewMetrics makes and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
