@@ -34,7 +34,7 @@ stays, empty; stop it then. Waits and shows progress; exit code 1 when it is not
 	return cmd
 }
 
-// Progress is a line of `gamed drain -o json`.
+// progress is a line of `gamed drain -o json`.
 type progress struct {
 	Node       string  `json:"node"`
 	Partitions int     `json:"partitions"` // left
