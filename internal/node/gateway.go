@@ -2,7 +2,6 @@ package node
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gamed/internal/envelope"
@@ -18,7 +17,6 @@ type gateway struct {
 	router *shard.Router
 	relays *room.Relays
 	shards [64]gatewayShard
-	pushes atomic.Uint64
 }
 
 type gatewayShard struct {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,6 +68,9 @@ type Node struct {
 	policy   *replica.Policy
 	moving   moving
 	serving  chan struct{}
+	draining atomic.Bool
+	judged   atomic.Pointer[judgement]
+	sent     atomic.Uint64 // envelopes to other nodes
 
 	ctx    context.Context // ends with Run
 	cancel context.CancelFunc
@@ -122,7 +127,7 @@ func New(opt Options) (*Node, error) {
 		return fail(err)
 	}
 	undo = append(undo, n.cluster.Kill)
-	n.router = shard.NewRouter(n.cluster.Self(), local{n}, meshOf{n.cluster})
+	n.router = shard.NewRouter(n.cluster.Self(), local{n}, meshOf{n})
 	n.gateway.router = n.router
 	n.compose(games, reg)
 	undo = append(undo, n.relays.Close, n.workers.Close)
@@ -140,12 +145,13 @@ func New(opt Options) (*Node, error) {
 }
 
 // meshOf gives the router the mesh with the router's own errors.
-type meshOf struct{ c *cluster.Cluster }
+type meshOf struct{ n *Node }
 
 // Send implements shard.Mesh.
 func (m meshOf) Send(to shard.NodeID, e *envelope.Envelope) error {
-	switch err := m.c.Send(to, e); {
+	switch err := m.n.cluster.Send(to, e); {
 	case err == nil:
+		m.n.sent.Add(1)
 		return nil
 	case errors.Is(err, mesh.ErrBusy):
 		return shard.ErrBusy
@@ -224,17 +230,68 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
-// leave ends a node in order: nothing new, players told where to go, the cluster told that it was meant.
+// leave ends a node in order: nothing new, entities moved, players told where to go, the cluster told that it was meant.
 func (n *Node) leave() error {
 	ctx, cancel := context.WithTimeout(n.ctx, n.opt.Config.DrainTimeout)
 	defer cancel()
+	return errors.Join(n.drain(ctx), n.cluster.Leave(ctx))
+}
+
+// drain empties the node: it is not ready any more, its partitions go to the others, its players are told to go on elsewhere.
+func (n *Node) drain(ctx context.Context) error {
+	if n.draining.Swap(true) {
+		return nil
+	}
+	n.events.add("draining", n.router.Self().Name, "drain begun")
 	n.cluster.SetDraining(true)
 	code, reason := protocol.CodeDraining, "the node is drained: go on at another one"
+	var err error
 	if len(n.otherPlayersAddrs()) == 0 {
 		code, reason = protocol.CodeShutdown, "the server stops"
+	} else {
+		err = n.handOver(ctx)
 	}
-	err := n.listener.Shutdown(ctx, code, reason, func() int64 { return 200 })
-	return errors.Join(err, n.cluster.Leave(ctx))
+	spread := func() int64 { return rand.Int64N(1 + min(int64(n.listener.Count())/2, 5000)) }
+	return errors.Join(err, n.listener.Shutdown(ctx, code, reason, spread))
+}
+
+// handOver waits until the others own everything and have it.
+func (n *Node) handOver(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n.owned() > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d partitions could not be moved: %w", n.owned(), ctx.Err())
+		case <-tick.C:
+		}
+	}
+	given := make(chan struct{})
+	n.workers.Each(func(*shard.Worker) {}, func() { close(given) }) // behind what gives the entities away
+	select {
+	case <-given:
+	case <-ctx.Done():
+		return fmt.Errorf("entities could not be given away: %w", ctx.Err())
+	}
+	for _, m := range n.cluster.Members() { // the answer comes after all that was sent before the question
+		if m.State != "dead" && m.Node != n.router.Self() {
+			if err := n.peers.ask(ctx, m.Node, "stats", "", nil); err != nil {
+				n.log.Warn("a node did not confirm what was moved", "err", err)
+			}
+		}
+	}
+	return nil
+}
+
+// owned is how many partitions this node owns.
+func (n *Node) owned() (count int) {
+	t := n.router.Table()
+	for p := range uint16(shard.Partitions) {
+		if o, ok := t.OwnerOf(p); ok && o == n.router.Self() {
+			count++
+		}
+	}
+	return count
 }
 
 func (n *Node) stopListener(code protocol.Code, reason string) {
@@ -256,7 +313,12 @@ func (n *Node) Addrs() Addrs {
 }
 
 // Ready says whether the node takes players; if not, why.
-func (n *Node) Ready() (bool, []string) { return n.cluster.Ready() }
+func (n *Node) Ready() (bool, []string) {
+	if n.draining.Load() {
+		return false, []string{"the node is drained"}
+	}
+	return n.cluster.Ready()
+}
 
 // Cluster is the node's membership, for tools that cut links.
 func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
@@ -285,15 +347,25 @@ func (n *Node) otherPlayersAddrs() []string {
 // degraded says that a partition has no backup although there is more than one node.
 func (n *Node) degraded() bool {
 	t := n.router.Table()
-	if len(t.Nodes) < 2 {
-		return false
+	if c := n.judged.Load(); c != nil && c.table == t {
+		return c.degraded
 	}
-	for p := range uint16(shard.Partitions) {
-		if _, ok := t.BackupOf(p); !ok {
-			return true
+	c := &judgement{table: t}
+	if len(t.Nodes) > 1 {
+		for p := range uint16(shard.Partitions) {
+			if _, ok := t.BackupOf(p); !ok {
+				c.degraded = true
+			}
 		}
 	}
-	return false
+	n.judged.Store(c)
+	return c.degraded
+}
+
+// judgement is what degraded found of a table.
+type judgement struct {
+	table    *shard.Table
+	degraded bool
 }
 
 func (n *Node) happened(e cluster.Event) {

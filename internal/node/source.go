@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gamed/internal/admin"
+	"gamed/internal/cluster"
 	"gamed/internal/envelope"
 	"gamed/internal/player"
 	"gamed/internal/room"
@@ -31,7 +32,7 @@ func (s source) Live() bool { return true }
 func (s source) Ready() (ok bool, reasons, degraded []string) {
 	ok, reasons = s.n.Ready()
 	if s.n.degraded() {
-		degraded = []string{"partitions without a backup"}
+		degraded = []string{"some partitions have no backup"}
 	}
 	return ok, reasons, degraded
 }
@@ -39,40 +40,53 @@ func (s source) Ready() (ok bool, reasons, degraded []string) {
 // nodeStats is what a node says of itself.
 type nodeStats struct {
 	Connections, Sessions, Entities int
-	Calls, Failed, Forwarded        uint64
+	Calls, Failed                   uint64
+}
+
+// asked is what a node said of itself, or why it did not.
+type asked struct {
+	nodeStats
+	err error
+}
+
+// askAll asks every node that is not dead for its numbers, at the same time.
+func (s source) askAll(ctx context.Context, members []cluster.Member) []asked {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	out := make([]asked, len(members))
+	var wg sync.WaitGroup
+	for i, m := range members {
+		if m.State != "dead" {
+			wg.Go(func() { out[i].err = s.n.peers.ask(ctx, m.Node, "stats", "", &out[i].nodeStats) })
+		}
+	}
+	wg.Wait()
+	return out
+}
+
+func partitions(t *shard.Table) map[shard.NodeID]int {
+	count := map[shard.NodeID]int{}
+	for p := range uint16(shard.Partitions) {
+		if o, ok := t.OwnerOf(p); ok {
+			count[o]++
+		}
+	}
+	return count
 }
 
 // Members implements admin.Source.
 func (s source) Members(ctx context.Context) []admin.Member {
-	members := s.n.cluster.Members()
-	t := s.n.router.Table()
+	members, owns := s.n.cluster.Members(), partitions(s.n.router.Table())
 	out := make([]admin.Member, len(members))
-	var wg sync.WaitGroup
-	for i, m := range members {
+	for i, st := range s.askAll(ctx, members) {
+		m := members[i]
 		out[i] = admin.Member{Node: m.Node.Name, Boot: strconv.FormatUint(m.Node.Boot, 16), State: m.State, Addr: m.Addr,
-			RTT: float64(m.RTT.Microseconds()) / 1000, Version: m.Version}
-		for p := range uint16(shard.Partitions) {
-			if o, ok := t.OwnerOf(p); ok && o == m.Node {
-				out[i].Partitions++
-			}
+			RTT: float64(m.RTT.Microseconds()) / 1000, Version: m.Version, Partitions: owns[m.Node], Players: st.Sessions}
+		if st.err != nil {
+			out[i].Error = st.err.Error()
 		}
-		if m.State == "dead" {
-			continue
-		}
-		wg.Go(func() {
-			var st nodeStats
-			ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-			defer cancel()
-			if err := s.n.peers.ask(ctx, m.Node, "stats", "", &st); err != nil {
-				out[i].Error = err.Error()
-			}
-			out[i].Players = st.Sessions
-		})
 	}
-	wg.Wait()
-	slices.SortFunc(out, func(a, b admin.Member) int {
-		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Boot, b.Boot))
-	})
+	slices.SortFunc(out, func(a, b admin.Member) int { return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Boot, b.Boot)) })
 	return out
 }
 
@@ -155,8 +169,13 @@ func (s source) CloseRoom(ctx context.Context, topic string) error {
 }
 
 // Drain implements admin.Source.
-func (s source) Drain(context.Context, string) error {
-	return fmt.Errorf("%w: entities cannot be moved by this build yet; stop the node with SIGTERM instead", admin.ErrUnavailable)
+func (s source) Drain(ctx context.Context, node string) error {
+	for _, m := range s.n.cluster.Members() {
+		if m.Node.Name == node && m.State != "dead" {
+			return s.n.peers.ask(ctx, m.Node, "drain", "", nil)
+		}
+	}
+	return fmt.Errorf("%w: no live node is called %q", admin.ErrNotFound, node)
 }
 
 func (s source) onOwner(ctx context.Context, key, what, arg string, out any) error {
@@ -175,14 +194,15 @@ func (s source) Events(after uint64) []admin.Event { return s.n.events.since(aft
 
 // Stats implements admin.Source.
 func (s source) Stats() admin.Stats {
-	st := s.n.stats()
-	t := s.n.router.Table()
-	out := admin.Stats{Time: time.Now(), Node: s.n.router.Self().Name, Term: t.Term, Degraded: s.n.degraded(), Connections: st.Connections,
-		Sessions: st.Sessions, Entities: st.Entities, Calls: st.Calls, Failed: st.Failed, Forwarded: st.Forwarded, Pushes: s.n.gateway.pushes.Load()}
-	ctx, cancel := context.WithTimeout(s.n.ctx, queryTimeout/4)
-	defer cancel()
-	for _, m := range s.Members(ctx) {
-		out.Nodes = append(out.Nodes, admin.NodeStats{Node: m.Node, State: m.State, RTT: m.RTT, Partitions: m.Partitions, Sessions: m.Players})
+	n := s.n
+	st, t, members := n.stats(), n.router.Table(), n.cluster.Members()
+	out := admin.Stats{Time: time.Now(), Node: n.router.Self().Name, Term: t.Term, Degraded: n.degraded(), Connections: st.Connections,
+		Sessions: st.Sessions, Entities: st.Entities, Calls: st.Calls, Failed: st.Failed, Forwarded: n.sent.Load(), Pushes: n.relays.Pushes()}
+	owns := partitions(t)
+	for i, o := range s.askAll(n.ctx, members) {
+		m := members[i]
+		out.Nodes = append(out.Nodes, admin.NodeStats{Node: m.Node.Name, State: m.State, RTT: float64(m.RTT.Microseconds()) / 1000,
+			Partitions: owns[m.Node], Connections: o.Connections, Sessions: o.Sessions})
 	}
 	return out
 }
@@ -196,6 +216,15 @@ func (n *Node) query(_ context.Context, what, arg string) (any, error) {
 		return n.playersPage(arg)
 	case "player":
 		return n.playerDetails(arg)
+	case "drain":
+		n.wg.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, n.opt.Config.DrainTimeout)
+			defer cancel()
+			if err := n.drain(ctx); err != nil {
+				n.log.Warn("drain", "err", err)
+			}
+		})
+		return nil, nil
 	case "kick":
 		found := false
 		err := n.workers.Do(envelope.PlayerPrefix+arg, queryTimeout, func(w *shard.Worker, e shard.Entity) {

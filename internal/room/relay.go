@@ -3,6 +3,7 @@ package room
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -30,6 +31,7 @@ type Relays struct {
 	lookup func(conn uint64) Sink // nil: no such connection (any more)
 	router Router
 	lost   func()
+	pushes atomic.Uint64
 	boxes  []*actor.Mailbox[relayItem]
 	wg     sync.WaitGroup
 }
@@ -74,6 +76,9 @@ func (rs *Relays) Handle(e *envelope.Envelope) {
 		rs.lost() // a gap; the relay asks for the rest
 	}
 }
+
+// Pushes is how many pushes were given to sockets.
+func (rs *Relays) Pushes() uint64 { return rs.pushes.Load() }
 
 // Gone forgets a connection that ended.
 func (rs *Relays) Gone(conn uint64) {
@@ -252,6 +257,7 @@ func (g *group) reset() {
 // write gives a group to every member: the same bytes to all, but for those who must not get some of it.
 func (r *relays) write(rl *relay, g *group) {
 	if len(g.bytes) > 0 {
+		r.all.pushes.Add(uint64(len(g.pieces) * len(rl.members)))
 		for name, a := range rl.members {
 			if b := g.of(name, a.from); len(b) > 0 {
 				a.sink.Send(b)
