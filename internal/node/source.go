@@ -86,7 +86,9 @@ func (s source) Members(ctx context.Context) []admin.Member {
 			out[i].Error = st.err.Error()
 		}
 	}
-	slices.SortFunc(out, func(a, b admin.Member) int { return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Boot, b.Boot)) })
+	slices.SortFunc(out, func(a, b admin.Member) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Boot, b.Boot))
+	})
 	return out
 }
 
