@@ -1,0 +1,123 @@
+package loadtest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gamed/protocol"
+)
+
+// killNode kills the node chosen in the middle of the question chosen, and has every player try how soon he can go on.
+func (p *play) killNode(ctx context.Context) error {
+	q := p.o.KillAt
+	select {
+	case <-p.asked[q]:
+	case <-ctx.Done():
+		return fmt.Errorf("kill: question %d was never asked", q)
+	}
+	owner, backup, err := p.o.Nodes.Locate(ctx, "trivia/"+p.topic[len("trivia:"):])
+	if err != nil {
+		return fmt.Errorf("kill: %w", err)
+	}
+	name := p.o.Kill
+	switch name {
+	case "home":
+		name = owner
+	case "backup":
+		name = backup
+	}
+	open := time.Duration(p.show.Questions[q-1].Seconds * float64(time.Second))
+	if !waitUntil(ctx, time.Now().Add(open/3)) {
+		return fmt.Errorf("kill: %w", ctx.Err())
+	}
+	now := time.Now()
+	p.each(func(b *bot) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.killed, b.rec.OnKilled = now, b.client.Node() == name
+	})
+	at, err := p.o.Nodes.Kill(name)
+	if err != nil {
+		return err
+	}
+	p.kill = &Killed{Node: name, Question: q, At: at, Home: name == owner}
+	p.each(func(b *bot) { b.probe(ctx, at) })
+	return nil
+}
+
+// record is what the judge sees.
+func (p *play) record() *ShowRecord {
+	r := &ShowRecord{Topic: p.topic, Show: p.show, Ended: p.ended, Kill: p.kill}
+	for _, b := range p.bots {
+		b.mu.Lock()
+		rec := b.rec
+		b.mu.Unlock()
+		r.Bots = append(r.Bots, &rec)
+	}
+	if p.o.Nodes != nil {
+		r.Died = p.o.Nodes.Died()
+	}
+	return r
+}
+
+// report judges the record and sums it up.
+func (p *play) report() *Report {
+	rec := p.record()
+	r := &Report{Scenario: "show", Seed: p.o.Seed, Nodes: len(p.o.Addrs), Players: len(p.bots), Codes: map[string]int64{},
+		Login: Login{p.login.sum(), rate(len(p.bots), p.loggedIn)}}
+	r.judged(JudgeShow(rec))
+	answers, reconnect, recovery := newLatencies(), newLatencies(), newLatencies()
+	type span struct{ first, last time.Time }
+	spans := map[uint64]*span{}
+	for _, b := range rec.Bots {
+		for _, a := range b.Answers {
+			r.Codes[a.Code]++
+			if a.Code == string(protocol.CodeOK) {
+				answers.add(a.Done.Sub(a.Sent))
+			}
+		}
+		if b.Reconnected > 0 {
+			reconnect.add(b.Reconnected)
+		}
+		if b.Recovered > 0 {
+			recovery.add(b.Recovered)
+		}
+		for _, v := range b.Pushes {
+			if v.Topic != p.topic {
+				continue
+			}
+			s := spans[v.Offset]
+			if s == nil {
+				s = &span{v.At, v.At}
+				spans[v.Offset] = s
+			}
+			if v.At.Before(s.first) {
+				s.first = v.At
+			}
+			if v.At.After(s.last) {
+				s.last = v.At
+			}
+			switch v.Event {
+			case "result":
+				r.Questions = max(r.Questions, int(decode(v.Event, v.Payload).q))
+			case "winners":
+				t := decode(v.Event, v.Payload)
+				r.Winners, r.Share = t.count, t.share
+			}
+		}
+	}
+	spread := newLatencies()
+	for _, s := range spans {
+		spread.add(s.last.Sub(s.first))
+	}
+	sums := [...]Latency{answers.sum(), spread.sum(), reconnect.sum(), recovery.sum()}
+	r.Answer, r.Spread = sums[0], &sums[1]
+	if p.kill != nil {
+		r.Killed, r.Reconnect, r.Recovery = []Killed{*p.kill}, &sums[2], &sums[3]
+	}
+	if p.o.Nodes != nil {
+		_, r.LogErrors = p.o.Nodes.Logs(0)
+	}
+	return r
+}
