@@ -1,7 +1,9 @@
 package node
 
 import (
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gamed/internal/envelope"
@@ -17,6 +19,7 @@ type gateway struct {
 	router *shard.Router
 	relays *room.Relays
 	shards [64]gatewayShard
+	flying atomic.Bool // some calls wait for an answer of another node
 }
 
 type gatewayShard struct {
@@ -30,10 +33,15 @@ type link struct {
 	key  string
 	part uint16
 
-	mu    sync.Mutex // guards what follows
-	held  []byte     // frames that came while HELLO waits for an owner
-	waits bool
-	ended bool
+	remote atomic.Bool // a call went to another node once: answers must be looked at
+
+	mu     sync.Mutex // guards what follows
+	held   []byte     // frames that came while HELLO waits for an owner
+	waits  bool
+	ended  bool
+	hi     *envelope.Envelope // HELLO, until it is answered
+	to     envelope.NodeID    // whom it was sent to
+	flight inflight
 }
 
 func newGateway() *gateway {
@@ -91,9 +99,10 @@ func (g *gateway) hello(l *link, e *envelope.Envelope, until time.Time) {
 	if l.ended {
 		return // a HELLO whose socket has ended takes nothing over
 	}
+	owner, _ := g.router.Table().OwnerOf(l.part)
 	err := g.router.RoutePart(e, l.part)
 	if err == nil {
-		l.waits = false
+		l.waits, l.hi, l.to = false, e, owner
 		if len(l.held) > 0 {
 			g.route(l, l.held)
 			l.held = nil
@@ -126,13 +135,6 @@ func (g *gateway) Frames(c *listener.Conn, batch []byte) {
 	l.held = append(l.held, batch...)
 }
 
-func (g *gateway) route(l *link, batch []byte) {
-	e := envelope.Envelope{Kind: envelope.Frames, Key: l.key, Conn: l.conn.ID(), Payload: batch}
-	if err := g.router.RoutePart(&e, l.part); err != nil {
-		l.conn.Send(player.RefuseFrames(nil, batch, err))
-	}
-}
-
 // Bye implements listener.Handler.
 func (g *gateway) Bye(c *listener.Conn) { g.gone(c, envelope.FlagBye) }
 
@@ -157,8 +159,40 @@ func (g *gateway) gone(c *listener.Conn, flags uint16) {
 		return
 	}
 	l.ended = true
-	e := envelope.Envelope{Kind: envelope.Gone, Key: l.key, Conn: c.ID(), Flags: flags}
-	_ = g.router.RoutePart(&e, l.part) // no owner, no session
+	g.sayGone(envelope.Envelope{Kind: envelope.Gone, Key: l.key, Conn: c.ID(), Flags: flags}, time.Now().Add(goneFor))
+}
+
+// goneFor is how long the end of a socket is told to an owner who cannot be reached: sessions do not wait longer by default.
+const goneFor = time.Minute
+
+// sayGone tells the player's owner that the socket ended, again until it can be reached.
+func (g *gateway) sayGone(e envelope.Envelope, until time.Time) {
+	if err := g.router.Route(&e); err != nil && time.Now().Before(until) {
+		time.AfterFunc(helloEvery, func() { g.sayGone(e, until) })
+	}
+}
+
+// changed sends what was not answered to the new owners, now that another table is in force.
+func (g *gateway) changed() {
+	t := g.router.Table()
+	for i := range g.shards {
+		for _, l := range g.shards[i].list() {
+			owner, owned := t.OwnerOf(l.part)
+			if !owned {
+				continue
+			}
+			l.mu.Lock()
+			if l.hi != nil && l.to != owner && !l.ended {
+				e := *l.hi
+				l.to = owner
+				_ = g.router.RoutePart(&e, l.part) // without WELCOME the listener sends the client away
+			}
+			if len(l.flight.calls) > 0 && l.flight.owner != owner {
+				g.resend(l, owner)
+			}
+			l.mu.Unlock()
+		}
+	}
 }
 
 // out writes what a player's entity sends to one of our connections.
@@ -166,7 +200,13 @@ func (g *gateway) out(e *envelope.Envelope) {
 	l := g.find(e.Conn)
 	switch {
 	case l == nil:
+		if e.Key != "" { // the owner asks whether the socket is still there
+			g.sayGone(envelope.Envelope{Kind: envelope.Gone, Key: strings.Clone(e.Key), Conn: e.Conn}, time.Now())
+		}
 	case e.Flags&envelope.FlagWelcome != 0:
+		l.mu.Lock()
+		l.hi = nil
+		l.mu.Unlock()
 		l.conn.Welcome(e.Payload)
 	case e.Flags&envelope.FlagClose != 0:
 		if len(e.Payload) > 4 {
@@ -176,7 +216,14 @@ func (g *gateway) out(e *envelope.Envelope) {
 			}
 		}
 		l.conn.Close()
-	default:
+	case !l.remote.Load():
 		l.conn.Send(e.Payload)
+	default:
+		l.mu.Lock()
+		frames := l.flight.answered(e.Payload)
+		if len(frames) > 0 {
+			l.conn.Send(frames)
+		}
+		l.mu.Unlock()
 	}
 }

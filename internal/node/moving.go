@@ -106,6 +106,7 @@ func (n *Node) installed(t *shard.Table) {
 		}
 	}
 	n.router.Install(t)
+	n.gateway.changed()
 	n.workers.Each(func(w *shard.Worker) {
 		w.Rebase(func(part uint16) bool {
 			o, ok := t.OwnerOf(part)

@@ -214,6 +214,18 @@ func (n *Node) Run(ctx context.Context) error {
 	run("cluster", n.cluster.Run)
 	run("listener", n.listener.Run)
 	run("admin", n.admin.Run)
+	n.wg.Go(func() {
+		tick := time.NewTicker(sweepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-inner.Done():
+				return
+			case now := <-tick.C:
+				n.gateway.sweep(now)
+			}
+		}
+	})
 	var err error
 	select {
 	case <-ctx.Done():
