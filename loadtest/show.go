@@ -31,6 +31,7 @@ type ShowOptions struct {
 	KillAt      int     // the question in which a node is killed; 0: nobody is. Needs Nodes
 	Kill        string  // whom: "home" of the room (default), its "backup", or a node's name
 	KillSeconds float64 // how long that question is open, default 6
+	KillMoment  float64 // when, as a part of that time, default 0.4; above 1: while its answers are counted or after
 
 	Seed   uint64       // of what the players do; 0: random
 	Logger *slog.Logger // nil: silent
@@ -61,6 +62,9 @@ func (o ShowOptions) withDefaults() (ShowOptions, trivia.Show, error) {
 	if o.KillSeconds == 0 {
 		o.KillSeconds = 6
 	}
+	if o.KillMoment == 0 {
+		o.KillMoment = 0.4
+	}
 	if o.Seed == 0 {
 		o.Seed = rand.Uint64()
 	}
@@ -81,6 +85,8 @@ func (o ShowOptions) withDefaults() (ShowOptions, trivia.Show, error) {
 		return o, show, fmt.Errorf("questions: the set has 1 to %d", len(show.Questions))
 	case o.KillAt < 0 || o.KillAt > o.Questions:
 		return o, show, fmt.Errorf("kill at: want one of %d questions", o.Questions)
+	case o.KillMoment < 0 || o.KillMoment > 2:
+		return o, show, errors.New("kill moment: want 0 to 2")
 	case o.Nodes == nil && len(o.Addrs) == 0:
 		return o, show, errors.New("want nodes or addresses to play against")
 	case o.KillAt > 0 && (o.Nodes == nil || len(o.Nodes.Alive()) < 2):

@@ -27,8 +27,8 @@ func (p *play) killNode(ctx context.Context) error {
 	case "backup":
 		name = backup
 	}
-	open := time.Duration(p.show.Questions[q-1].Seconds * float64(time.Second))
-	if !waitUntil(ctx, time.Now().Add(open/3)) {
+	after := time.Duration(p.show.Questions[q-1].Seconds * p.o.KillMoment * float64(time.Second))
+	if !waitUntil(ctx, time.Now().Add(after)) {
 		return fmt.Errorf("kill: %w", ctx.Err())
 	}
 	now := time.Now()

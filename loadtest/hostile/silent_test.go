@@ -3,14 +3,13 @@ package hostile
 import (
 	"bytes"
 	"crypto/tls"
-	"encoding/binary"
 	"io"
 	"net"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"gamed/protocol"
 )
 
 // The deadlines of the protocol, and how much later than that a busy machine may keep them.
@@ -20,7 +19,7 @@ const (
 	slack      = 3 * time.Second
 )
 
-// begins dials as its first act, so that the clocks agree, and sends the first bytes.
+// silent is a client that does not get anywhere.
 type silent struct {
 	name  string
 	open  func(t *testing.T) net.Conn // nil: plain TCP
@@ -34,8 +33,7 @@ type silent struct {
 // included, and so is he who does not complete a frame within ten.
 func TestSilenceAndDrips(t *testing.T) {
 	t.Parallel()
-	cert, key := certificate(t)
-	n := start(t, "--tls-cert", cert, "--tls-key", key)
+	n := start(t)
 	cases := []silent{
 		{name: "nothing"},
 		{name: "half a length", first: "\x00\x00"},
@@ -44,16 +42,39 @@ func TestSilenceAndDrips(t *testing.T) {
 		{name: "a word byte by byte", first: "h", drip: "e", says: "hello_timeout"},
 		{name: "words, but no hello", first: "help\n", drip: "\n", says: "hello_timeout"},
 		{name: "a request byte by byte", first: "G", drip: "E"},
-		{name: "TLS, a byte", first: "\x16"},
-		{name: "TLS byte by byte", first: "\x16\x03\x01\x02\x00", drip: "\x01\x00"},
-		{name: "silence inside TLS", open: func(t *testing.T) net.Conn { return dialTLS(t, n.Players) }},
-		{name: "a drip inside TLS", open: func(t *testing.T) net.Conn { return dialTLS(t, n.Players) }, first: "[", drip: " ", says: "hello_timeout"},
 	}
 	if !testing.Short() {
 		cases = append(cases,
 			silent{name: "half a frame after WELCOME", first: string(hello("half", "")) + "\x00\x00\x01\x00\x95", drip: "\x03", limit: frameLimit, says: "idle"},
 			silent{name: "half a line after WELCOME", first: `[1,{"v":1,"name":"half-json"}]` + "\n[3,1", drip: " ", limit: frameLimit, says: "idle"})
 	}
+	playAll(t, n, cases)
+}
+
+// TestSilenceAndDripsWithTLS: the handshake counts towards the five seconds of HELLO.
+func TestSilenceAndDripsWithTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := certificate(t)
+	var refused bytes.Buffer
+	check := exec.Command(gamed, "serve", "--node", "probe", "--listen", "127.0.0.1:0", "--mesh", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
+		"--admin", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", filepath.Join(t.TempDir(), "none"))
+	check.Stderr = &refused
+	if err := check.Run(); err == nil {
+		t.Fatal("gamed serves without its key")
+	} else if strings.Contains(refused.String(), "not supported by this build") {
+		t.Skipf("%s", refused.String())
+	}
+	n := start(t, "--tls-cert", cert, "--tls-key", key)
+	inside := func(t *testing.T) net.Conn { return dialTLS(t, n.Players) }
+	playAll(t, n, []silent{
+		{name: "a byte", first: "\x16"},
+		{name: "a handshake byte by byte", first: "\x16\x03\x01\x02\x00", drip: "\x01\x00"},
+		{name: "silence inside", open: inside},
+		{name: "a drip inside", open: inside, first: "[", drip: " ", says: "hello_timeout"},
+	})
+}
+
+func playAll(t *testing.T, n *node, cases []silent) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -161,99 +182,4 @@ func TestSilentCrowd(t *testing.T) {
 		t.Errorf("the last one was closed %v after it connected", d)
 	}
 	logins.judge(20)
-}
-
-// logins are honest players who log in one after the other, each once.
-type logins struct {
-	t    testing.TB
-	stop func()
-	took []time.Duration
-	bad  []string
-}
-
-const loginLimit = 2 * time.Second
-
-// newLogins begins four logins at a time, up to 40 a second in all, until stop.
-func newLogins(t testing.TB, n *node) *logins {
-	l := &logins{t: t}
-	type result struct {
-		took time.Duration
-		err  error
-	}
-	results := make(chan result, 4)
-	var stops []func()
-	for lane := range 4 {
-		number := 0
-		stops = append(stops, every(t, 100*time.Millisecond, func() bool {
-			number++
-			began := time.Now()
-			err := visit(n, "visitor-"+string(rune('a'+lane))+string(binary.BigEndian.AppendUint16(nil, uint16(0x4141+number%26))))
-			results <- result{time.Since(began), err}
-			return true
-		}))
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for r := range results {
-			if r.err != nil && len(l.bad) < 100 {
-				l.bad = append(l.bad, r.err.Error())
-			}
-			l.took = append(l.took, r.took)
-		}
-	}()
-	ended := false
-	l.stop = func() {
-		if ended {
-			return
-		}
-		ended = true
-		for _, s := range stops {
-			s()
-		}
-		close(results)
-		<-done
-	}
-	return l
-}
-
-// visit logs in, calls, and says BYE.
-func visit(n *node, name string) error {
-	p, err := connect(n.Players)
-	if err != nil {
-		return err
-	}
-	defer p.Close() //nolint:errcheck // BYE is what counts
-	if _, err := p.login(name, ""); err != nil {
-		return err
-	}
-	if _, err := p.call(1, "echo:", "e", nil); err != nil {
-		return err
-	}
-	if _, err := p.Write(protocol.AppendBye(nil)); err != nil {
-		return err
-	}
-	_, _, err = p.last()
-	return err
-}
-
-// judge ends the logins: of at least so many, 99 in 100 must have worked within two seconds.
-func (l *logins) judge(atLeast int) {
-	l.t.Helper()
-	l.stop()
-	good := 0
-	for _, d := range l.took {
-		if d <= loginLimit {
-			good++
-		}
-	}
-	good -= len(l.bad)
-	if len(l.took) < atLeast {
-		l.t.Errorf("only %d logins, want %d", len(l.took), atLeast)
-	}
-	if good*100 < len(l.took)*99 {
-		l.t.Errorf("of %d logins %d worked within %v; errors %q", len(l.took), good, loginLimit, bytes.Join([][]byte{[]byte(strings.Join(l.bad, "; "))}, nil))
-		return
-	}
-	l.t.Logf("%d logins, p50 %v, p99 %v", len(l.took), percentile(l.took, 50), percentile(l.took, 99))
 }

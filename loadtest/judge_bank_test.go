@@ -1,0 +1,51 @@
+package loadtest
+
+import (
+	"slices"
+	"testing"
+)
+
+func perfectBank() *BankRecord {
+	return &BankRecord{Savers: []*SaverRecord{
+		{Name: "ann", Deposits: []Deposit{{"d1", 5, 5}, {"d2", 7, 12}}, Balance: 12},
+		{Name: "bob", Deposits: []Deposit{{"d1", 1, 1}}, Balance: 1},
+	}}
+}
+
+func TestJudgeBank(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*BankRecord)
+		want  []Kind
+	}{
+		{"all is well", func(*BankRecord) {}, nil},
+		{"lost", func(r *BankRecord) { r.Savers[0].Balance = 5 }, []Kind{MoneyLost}},
+		{"doubled", func(r *BankRecord) { r.Savers[0].Balance = 19 }, []Kind{MoneyExtra}},
+		{"a reply lies", func(r *BankRecord) { r.Savers[0].Deposits[1].Balance = 19 }, []Kind{ReplyWrong}},
+		{"in doubt, not done", func(r *BankRecord) { r.Savers[1].InDoubt = &Deposit{ID: "d2", Amount: 3} }, []Kind{CallUnanswered}},
+		{"in doubt, done", func(r *BankRecord) { r.Savers[1].InDoubt = &Deposit{ID: "d2", Amount: 3}; r.Savers[1].Balance = 4 }, []Kind{CallUnanswered}},
+		{"in doubt, done twice", func(r *BankRecord) { r.Savers[1].InDoubt = &Deposit{ID: "d2", Amount: 3}; r.Savers[1].Balance = 7 }, []Kind{CallUnanswered, MoneyExtra}},
+		{"refused", func(r *BankRecord) { r.Savers[1].Refused = "d2: conflict" }, []Kind{CallRefused}},
+		{"no balance", func(r *BankRecord) { r.Savers[1].Problem = "unavailable" }, []Kind{CallUnanswered}},
+		{"a node died", func(r *BankRecord) { r.Died = []string{"a"} }, []Kind{NodeDied}},
+		{"never whole", func(r *BankRecord) { r.Stuck = "a has no table" }, []Kind{Stalled}},
+	} {
+		r := perfectBank()
+		c.spoil(r)
+		judged(t, c.name, JudgeBank(r), c.want)
+	}
+}
+
+// judged compares the kinds found with those wanted, in any order.
+func judged(t *testing.T, name string, got []Violation, want []Kind) {
+	t.Helper()
+	var kinds []Kind
+	for _, v := range got {
+		kinds = append(kinds, v.Kind)
+	}
+	slices.Sort(kinds)
+	slices.Sort(want)
+	if !slices.Equal(kinds, want) {
+		t.Errorf("%s: found %v, want %v: %+v", name, kinds, want, got)
+	}
+}
