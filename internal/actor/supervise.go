@@ -1,11 +1,12 @@
 package actor
 
 import (
+	"strings"
 	"sync"
 	"time"
 )
 
-// Intensity of an entity's supervision: more panics than this within the window quarantine it.
+// Intensity of an entity's supervision: this many panics within the window quarantine it.
 const (
 	MaxPanics   = 5
 	PanicWindow = 10 * time.Second
@@ -13,7 +14,8 @@ const (
 	longestBan  = 5 * time.Minute
 )
 
-// Quarantine decides whether an entity that panics may go on. The zero value is a healthy entity. It is a pure step machine.
+// Quarantine decides whether an entity that panics may go on. The zero value is a healthy entity. It is a pure step machine. Its
+// length doubles with each one up to five minutes, and begins anew for an entity that was well for five minutes after the last.
 type Quarantine struct {
 	panics [MaxPanics]time.Time // a ring of the last ones
 	n      int
@@ -21,7 +23,7 @@ type Quarantine struct {
 	until  time.Time
 }
 
-// Panicked records a panic and says whether it puts the entity into quarantine; its length doubles each time.
+// Panicked records a panic and says whether it puts the entity into quarantine.
 func (q *Quarantine) Panicked(now time.Time) bool {
 	q.panics[q.n%MaxPanics] = now
 	q.n++
@@ -42,7 +44,7 @@ func (q *Quarantine) Panicked(now time.Time) bool {
 // Left is how long the entity stays in quarantine, 0 when it is not.
 func (q *Quarantine) Left(now time.Time) time.Duration { return max(0, q.until.Sub(now)) }
 
-// DeadLetter is a message that its receiver could not handle.
+// DeadLetter is a message that its receiver could not handle. Long texts are cut when it is kept.
 type DeadLetter struct {
 	At    time.Time
 	Key   string // the entity
@@ -54,7 +56,14 @@ type DeadLetter struct {
 // keptLetters is how many dead letters can be inspected; all are counted.
 const keptLetters = 1000
 
-// DeadLetters keeps the last dead letters. Safe for use by many goroutines.
+// What is kept of each, in bytes: events and panic values may come from outside.
+const (
+	keptWhat  = 256
+	keptCause = 1 << 10
+	keptStack = 8 << 10
+)
+
+// DeadLetters keeps the last dead letters. The zero value is empty. Safe for use by many goroutines.
 type DeadLetters struct {
 	mu    sync.Mutex // guards ring and total
 	ring  []DeadLetter
@@ -63,6 +72,7 @@ type DeadLetters struct {
 
 // Add records one.
 func (d *DeadLetters) Add(l DeadLetter) {
+	l.What, l.Cause, l.Stack = cut(l.What, keptWhat), cut(l.Cause, keptCause), cut(l.Stack, keptStack)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.ring) < keptLetters {
@@ -71,6 +81,21 @@ func (d *DeadLetters) Add(l DeadLetter) {
 		d.ring[d.total%keptLetters] = l
 	}
 	d.total++
+}
+
+// cut gives a copy of the first n bytes of a long text, without half a character at its end.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(strings.Clone(s[:n]), "")
+}
+
+// Total is how many there were in all.
+func (d *DeadLetters) Total() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.total
 }
 
 // List gives the kept ones, oldest first, and how many there were in all.

@@ -79,17 +79,19 @@ func (t *Timers) first() int {
 	return best
 }
 
-// Append encodes the timers with the wall clock, so that another machine can go on with them.
+// Append encodes the timers with the wall clock, so that another machine can go on with them. Parts of a millisecond are rounded
+// up: a timer may be late after a move, never early.
 func (t *Timers) Append(dst []byte) []byte {
 	for _, e := range t.list {
 		dst = protocol.AppendStr(dst, e.Scope)
 		dst = protocol.AppendStr(dst, e.Name)
-		dst = protocol.AppendInt(dst, e.At.UnixMilli())
+		dst = protocol.AppendInt(dst, e.At.Add(time.Millisecond-1).UnixMilli())
 	}
 	return dst
 }
 
-// ParseTimers reads what Append wrote; now is the moment on this machine, to which the timers are bound.
+// ParseTimers reads what Append wrote; now is the moment on this machine, to which the timers are bound. Of damaged bytes it gives
+// the timers before the damage.
 func ParseTimers(b []byte, now time.Time) (t Timers) {
 	c := protocol.NewCursor(b)
 	for len(c.Rest()) > 0 {
@@ -99,7 +101,8 @@ func ParseTimers(b []byte, now time.Time) (t Timers) {
 		if !ok1 || !ok2 || !ok3 {
 			return t
 		}
-		t.Set(string(scope), string(name), now.Add(time.Duration(at-now.UnixMilli())*time.Millisecond))
+		in := time.UnixMilli(at).Sub(now.Round(0)) // by the wall clock; ends at ±292 years
+		t.list = append(t.list, Timer{string(scope), string(name), now.Add(in)})
 	}
 	return t
 }

@@ -54,7 +54,7 @@ const (
 	Table   // Event (what), Payload: the agreement on the table, between the nodes' cluster packages
 
 	// To the node that holds, or is to hold, the copy of partition Part.
-	Replicate // Key (the entity), Ref: number of the change, Offset: number of the one before, Flags (FlagWhole|FlagDropped), Payload: state.Change
+	Replicate // Key (the entity), Conn: the outbox's life, Ref: number of the change, Offset: number of the one before, Flags (FlagWhole|FlagDropped), Payload: state.Change
 	Handoff   // all entities of the partition were sent: the receiver may serve it
 
 	sentinel // one past the last kind
@@ -99,7 +99,7 @@ type Envelope struct {
 	Flags     uint16
 	Hops      uint8
 	Ref       uint64
-	TTL       time.Duration // time left, in whole milliseconds on the wire; relative, so that clocks need not agree
+	TTL       time.Duration // time left, in whole milliseconds (rounded up) on the wire; relative, so that clocks need not agree
 	Offset    uint64
 	Topic     string
 	Event     string
@@ -115,7 +115,7 @@ const fields = 19
 // MaxSize is the longest encoded envelope accepted from another node.
 const MaxSize = 4 << 20
 
-// Append encodes e at the end of dst.
+// Append encodes e at the end of dst. Decode takes whatever it writes, up to MaxSize.
 func (e *Envelope) Append(dst []byte) []byte {
 	n := e.used()
 	dst = protocol.AppendArray(dst, n)
@@ -134,7 +134,7 @@ func (e *Envelope) Append(dst []byte) []byte {
 		case 8:
 			dst = protocol.AppendUint(dst, e.Ref)
 		case 9:
-			dst = protocol.AppendUint(dst, uint64(max(e.TTL, 0)/time.Millisecond))
+			dst = protocol.AppendUint(dst, wireTTL(e.TTL))
 		case 10:
 			dst = protocol.AppendUint(dst, e.Offset)
 		case 11:
@@ -158,6 +158,17 @@ func (e *Envelope) Append(dst []byte) []byte {
 	return dst
 }
 
+// maxTTL is the longest TTL on the wire, in milliseconds: 34 years.
+const maxTTL = 1 << 40
+
+// wireTTL is a TTL in milliseconds, rounded up: what is about to end has not got for ever.
+func wireTTL(ttl time.Duration) uint64 {
+	if ttl <= 0 {
+		return 0
+	}
+	return min(uint64(ttl-1)/uint64(time.Millisecond)+1, maxTTL)
+}
+
 // used is the number of elements up to the last one that is not zero, at least 6.
 func (e *Envelope) used() int {
 	switch {
@@ -179,7 +190,7 @@ func (e *Envelope) used() int {
 		return 12
 	case e.Offset != 0:
 		return 11
-	case e.TTL >= time.Millisecond:
+	case e.TTL > 0:
 		return 10
 	case e.Ref != 0:
 		return 9
@@ -197,7 +208,8 @@ var (
 	ErrKind   = errors.New("envelope: unknown kind")
 )
 
-// Decode reads one envelope that fills b. Key and Payload alias b.
+// Decode reads one envelope that fills b, which may be any bytes. Key and Payload alias b. On an error e is not to be used; the
+// error is ErrFormat, ErrKind, or one of protocol.Check.
 func (e *Envelope) Decode(b []byte) error {
 	if len(b) > MaxSize {
 		return ErrFormat
@@ -228,7 +240,7 @@ func (e *Envelope) Decode(b []byte) error {
 		case 8:
 			e.Ref = d.uint(1<<64 - 1)
 		case 9:
-			e.TTL = time.Duration(d.uint(1<<40)) * time.Millisecond
+			e.TTL = time.Duration(d.uint(maxTTL)) * time.Millisecond
 		case 10:
 			e.Offset = d.uint(1<<64 - 1)
 		case 11:
@@ -281,14 +293,4 @@ func (d *decoder) bytes() []byte {
 	return v
 }
 
-// maxText bounds the text fields: names, topics and events are far shorter.
-const maxText = 4096
-
-func (d *decoder) text() string {
-	v := d.bytes()
-	if len(v) > maxText {
-		d.bad = true
-		return ""
-	}
-	return string(v)
-}
+func (d *decoder) text() string { return string(d.bytes()) }

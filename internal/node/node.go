@@ -174,7 +174,7 @@ func (n *Node) listenerOptions(words []game.Word, reg prometheus.Registerer) lis
 func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	cfg := n.opt.Config
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "actor", Name: "dead_letters_total",
-		Help: "Messages whose handler panicked."}, func() float64 { _, total := n.dead.List(); return float64(total) }))
+		Help: "Messages whose handler panicked."}, func() float64 { return float64(n.dead.Total()) }))
 	dead := func(l actor.DeadLetter) {
 		n.dead.Add(l)
 		n.log.Error("a handler panicked", "key", l.Key, "what", l.What, "cause", l.Cause, "stack", l.Stack)
@@ -192,7 +192,8 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	}
 	n.relays = room.NewRelays(min(workers, 4), n.gateway.sink, n.router, n.rooms.Metrics)
 	n.gateway.relays = n.relays
-	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: newWorker, Panicked: dead})
+	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: newWorker, Panicked: dead,
+		Mine: n.router.Owns, Stray: n.router.Stray})
 }
 
 // Run serves until ctx ends, then says goodbye to the players and leaves the cluster, within the drain timeout. The error says
@@ -237,6 +238,7 @@ func (n *Node) Run(ctx context.Context) error {
 	stop()
 	n.cancel()
 	n.wg.Wait()
+	n.router.Close()
 	n.workers.Close()
 	n.relays.Close()
 	return err

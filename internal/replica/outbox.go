@@ -1,8 +1,14 @@
 // Package replica keeps copies: an entity's changes go to the backup of its partition before anything that tells of them leaves
 // (Outbox, on the owner), and the backup keeps them until it takes over (Store).
+//
+// The promise: what an Outbox released tells of nothing that the backup, as the table named it then, did not have; and a Store
+// refuses an owner that was replaced, so that such a one releases nothing. Changes may be lost, doubled and reordered on the
+// way: each says which one it follows, a copy takes only the next, and the owner sends the whole state again when it hears
+// nothing for a second.
 package replica
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"gamed/internal/envelope"
@@ -18,7 +24,7 @@ type Router interface {
 	ToNode(n envelope.NodeID, e *envelope.Envelope) error
 }
 
-// Policy is what all outboxes of a node share.
+// Policy is what all outboxes of a node share. Immutable.
 type Policy struct {
 	Router Router
 	// Refused is told of what could not be sent, so that who waits for an answer gets one.
@@ -27,15 +33,19 @@ type Policy struct {
 	Local bool
 }
 
-// Outbox holds what an entity sends until the backup has everything the entity changed before it. It belongs to one entity.
+// Outbox holds what an entity sends until the backup has everything the entity changed before it. It belongs to one entity and
+// thereby to one goroutine. The zero value is ready.
 type Outbox struct {
-	seq    uint64 // of the last change sent
-	acked  uint64
-	base   uint64 // acknowledgements up to here are of an earlier owner
-	backup envelope.NodeID
-	sent   time.Time // when the last change, or the whole state again, was sent
-	batch  []sending // of the message being handled
-	held   []held
+	life     uint64 // the number before the first of this outbox; no other outbox has the same
+	seq      uint64 // of the last change
+	acked    uint64
+	backup   envelope.NodeID // who has the whole state up to seq, or will when it has answered
+	behind   bool            // the last send to it failed: only the whole state will do
+	progress bool            // it has answered since
+	since    time.Time       // when something began to wait, or the whole state was sent
+	batch    []sending       // of the message being handled
+	held     []held          // in order
+	bytes    int             // payloads in held
 }
 
 type sending struct {
@@ -48,11 +58,14 @@ type held struct {
 	after uint64
 }
 
-// Bounds of an outbox.
+// Bounds of an outbox: an entity over them takes no more calls.
 const (
-	MaxHeld     = 4096        // envelopes; an entity over it takes no more calls
-	resendAfter = time.Second // a change without acknowledgement: the whole state is sent again
+	MaxHeld      = 4096    // envelopes
+	MaxHeldBytes = 8 << 20 // of payload
 )
+
+// resendAfter is how long the backup may say nothing before it gets the whole state again, and how often at most it does.
+const resendAfter = time.Second
 
 // Route sends by key when the message is done.
 func (o *Outbox) Route(e *envelope.Envelope) { o.batch = append(o.batch, sending{env: *e}) }
@@ -63,13 +76,16 @@ func (o *Outbox) ToNode(n envelope.NodeID, e *envelope.Envelope) {
 }
 
 // Full says that the backup is so far behind that no more calls should be taken.
-func (o *Outbox) Full() bool { return len(o.held) >= MaxHeld }
+func (o *Outbox) Full() bool { return len(o.held) >= MaxHeld || o.bytes >= MaxHeldBytes }
 
 // Waits says that something waits for the backup.
 func (o *Outbox) Waits() bool { return o.acked < o.seq }
 
+// keptBatch is the longest batch whose memory is kept for the next message.
+const keptBatch = 8
+
 // Finish ends a message: what it changed goes to the backup, then what it sent leaves, or waits for the backup. whole gives the
-// entity's whole state, for a backup that has nothing of it yet.
+// entity's whole state, change included, for a backup that has nothing of it yet.
 func (o *Outbox) Finish(p *Policy, now time.Time, key string, change *state.Change, whole func(*state.Change)) {
 	if !change.Empty() {
 		o.replicate(p, now, key, change, whole)
@@ -82,13 +98,16 @@ func (o *Outbox) Finish(p *Policy, now time.Time, key string, change *state.Chan
 		s := &o.batch[i]
 		if wait {
 			s.env.Payload = append([]byte(nil), s.env.Payload...)
+			o.bytes += len(s.env.Payload)
 			o.held = append(o.held, held{*s, o.seq})
 		} else {
 			o.send(p, s)
 		}
 	}
 	clear(o.batch)
-	o.batch = o.batch[:0]
+	if o.batch = o.batch[:0]; cap(o.batch) > keptBatch {
+		o.batch = nil
+	}
 }
 
 func (o *Outbox) send(p *Policy, s *sending) {
@@ -103,39 +122,71 @@ func (o *Outbox) send(p *Policy, s *sending) {
 	}
 }
 
+// place is an entity's partition as the table has it now.
+type place struct {
+	part   uint16
+	term   uint64
+	mine   bool            // this node owns it: only an owner tells the backup anything
+	backup envelope.NodeID // zero: there is none
+}
+
+func locate(p *Policy, key string) place {
+	part, t := shard.PartitionOf(key), p.Router.Table()
+	owner, owned := t.OwnerOf(part)
+	backup, _ := t.BackupOf(part)
+	return place{part, t.PartTerm[part], owned && owner == p.Router.Self(), backup}
+}
+
 func (o *Outbox) replicate(p *Policy, now time.Time, key string, change *state.Change, whole func(*state.Change)) {
-	part := shard.PartitionOf(key)
-	t := p.Router.Table()
-	backup, ok := t.BackupOf(part)
-	if !ok {
+	at := locate(p, key)
+	switch {
+	case !at.mine: // replaced: what waits is given up or sent again when the entity is told
+		o.number(at.term, now)
 		o.backup = envelope.NodeID{}
-		o.release(p, o.seq)
-		return
-	}
-	e := envelope.Envelope{Kind: envelope.Replicate, Part: part, Term: t.PartTerm[part], Key: key, Offset: o.seq}
-	if backup != o.backup {
-		var all state.Change
-		whole(&all)
-		e.Flags = envelope.FlagWhole
-		e.Payload = all.Append(nil)
-	} else {
-		e.Payload = change.Append(nil)
-	}
-	o.number(t.PartTerm[part])
-	e.Ref = o.seq
-	o.sent = now
-	if err := p.Router.ToNode(backup, &e); err == nil {
-		o.backup = backup
-	} else {
-		o.backup = envelope.NodeID{} // it has missed this one: the whole state next time
+	case at.backup.IsZero():
+		o.alone(p)
+	case at.backup != o.backup:
+		o.sendWhole(p, now, key, at, whole)
+	case !o.behind:
+		before := o.seq
+		o.number(at.term, now)
+		o.toBackup(p, at, &envelope.Envelope{Key: key, Ref: o.seq, Offset: before, Payload: change.Append(nil)})
+	case now.Sub(o.since) < resendAfter: // a queue that is full does not get better by whole states
+		o.number(at.term, now)
+	default:
+		o.sendWhole(p, now, key, at, whole)
 	}
 }
 
-// number takes the next number. Numbers of a later owner are above those of all earlier ones.
-func (o *Outbox) number(term uint64) {
-	if o.base == 0 {
-		o.base = term << 24
-		o.seq, o.acked = o.base, max(o.acked, o.base)
+func (o *Outbox) sendWhole(p *Policy, now time.Time, key string, at place, whole func(*state.Change)) {
+	var all state.Change
+	whole(&all)
+	o.number(at.term, now)
+	o.since, o.progress = now, false
+	o.toBackup(p, at, &envelope.Envelope{Key: key, Ref: o.seq, Flags: envelope.FlagWhole, Payload: all.Append(nil)})
+}
+
+func (o *Outbox) toBackup(p *Policy, at place, e *envelope.Envelope) {
+	e.Kind, e.Part, e.Term, e.Conn = envelope.Replicate, at.part, at.term, o.life
+	err := p.Router.ToNode(at.backup, e)
+	o.backup, o.behind = at.backup, err != nil
+}
+
+// alone releases everything: there is no backup to wait for.
+func (o *Outbox) alone(p *Policy) {
+	o.backup, o.behind = envelope.NodeID{}, false
+	o.release(p, o.seq)
+}
+
+// number takes the next number. Numbers of a later owner are above those of all earlier ones, and those of two outboxes of one
+// owner are far apart: an answer to one is never taken for an answer to another.
+func (o *Outbox) number(term uint64, now time.Time) {
+	if o.life == 0 {
+		o.life = term<<40 + 1 + rand.Uint64N(1<<39)
+		o.seq, o.acked = o.life, o.life
+	}
+	if o.acked == o.seq {
+		o.since, o.progress = now, false
 	}
 	o.seq++
 }
@@ -143,6 +194,7 @@ func (o *Outbox) number(term uint64) {
 // Acked notes that the backup has everything up to ref, and sends what waited for it.
 func (o *Outbox) Acked(p *Policy, ref uint64) {
 	if ref > o.acked && ref <= o.seq {
+		o.progress = true
 		o.release(p, ref)
 	}
 }
@@ -151,6 +203,7 @@ func (o *Outbox) release(p *Policy, ref uint64) {
 	o.acked = max(o.acked, ref)
 	n := 0
 	for n < len(o.held) && o.held[n].after <= ref {
+		o.bytes -= len(o.held[n].env.Payload)
 		o.send(p, &o.held[n].sending)
 		n++
 	}
@@ -161,32 +214,39 @@ func (o *Outbox) release(p *Policy, ref uint64) {
 	}
 }
 
-// Again sends the whole state when the table names another backup, or when the backup has not answered for long.
+// Again sends the whole state when the table names another backup, or when the backup has not answered for long. It is to be
+// called when another table is in force, and at the Deadline.
 func (o *Outbox) Again(p *Policy, now time.Time, key string, whole func(*state.Change)) {
-	backup, ok := p.Router.Table().BackupOf(shard.PartitionOf(key))
-	if ok && backup == o.backup && (!o.Waits() || now.Sub(o.sent) < resendAfter) {
-		return
-	}
-	o.backup = envelope.NodeID{}
-	var all state.Change
-	whole(&all)
-	if !all.Empty() {
-		o.replicate(p, now, key, &all, whole)
+	at := locate(p, key)
+	late := o.Waits() && now.Sub(o.since) >= resendAfter
+	switch {
+	case !at.mine:
+		if late {
+			o.since = now
+		}
+	case at.backup.IsZero():
+		o.alone(p)
+	case at.backup != o.backup:
+		o.sendWhole(p, now, key, at, whole)
+	case late && o.progress && !o.behind:
+		o.since, o.progress = now, false
+	case late:
+		o.sendWhole(p, now, key, at, whole)
 	}
 }
 
 // Deadline is when Again must be called, if something waits.
-func (o *Outbox) Deadline() (time.Time, bool) { return o.sent.Add(resendAfter), o.Waits() }
+func (o *Outbox) Deadline() (time.Time, bool) { return o.since.Add(resendAfter), o.Waits() }
 
-// Drop tells the backup that the entity has left memory with no state.
+// Drop tells the backup that the entity has left memory with no state. Nothing is sent again: an old copy of nothing does no
+// harm.
 func (o *Outbox) Drop(p *Policy, key string) {
-	if o.backup.IsZero() {
+	at := locate(p, key)
+	if !at.mine || o.backup.IsZero() || at.backup != o.backup {
 		return
 	}
-	part := shard.PartitionOf(key)
 	o.seq++
-	_ = p.Router.ToNode(o.backup, &envelope.Envelope{Kind: envelope.Replicate, Part: part, Term: p.Router.Table().PartTerm[part], Key: key,
-		Ref: o.seq, Flags: envelope.FlagDropped}) // an old copy of nothing does no harm
+	o.toBackup(p, at, &envelope.Envelope{Key: key, Ref: o.seq, Flags: envelope.FlagDropped})
 }
 
 // Abandon gives up what waits, because another node owns the entity now: each is handed to refused, in order.
@@ -194,5 +254,5 @@ func (o *Outbox) Abandon(refused func(e *envelope.Envelope, node envelope.NodeID
 	for i := range o.held {
 		refused(&o.held[i].env, o.held[i].node)
 	}
-	o.held = nil
+	o.held, o.bytes = nil, 0
 }

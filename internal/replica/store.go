@@ -21,8 +21,14 @@ type copies struct {
 }
 
 type entityCopy struct {
-	seq      uint64
-	sections state.Sections
+	term, life uint64 // of the outbox it came from
+	seq        uint64
+	sections   state.Sections
+}
+
+// has says whether the copy has what the envelope brings.
+func (c *entityCopy) has(e *envelope.Envelope) bool {
+	return c != nil && c.term == e.Term && c.life == e.Conn && e.Ref <= c.seq
 }
 
 // NewStore makes an empty store.
@@ -44,7 +50,7 @@ func (s *Store) part(part uint16) *copies {
 }
 
 // Apply takes a Replicate envelope and says whether the copy now has everything up to it. When it has not (an earlier owner, a
-// gap, damage) the owner sends the whole state again.
+// gap, damage) the owner sends the whole state again. One that comes twice, or late, changes nothing.
 func (s *Store) Apply(e *envelope.Envelope) bool {
 	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
 		return false
@@ -56,23 +62,30 @@ func (s *Store) Apply(e *envelope.Envelope) bool {
 		return false
 	}
 	c.term = e.Term
-	if e.Flags&envelope.FlagDropped != 0 {
-		delete(c.entities, e.Key)
+	old := c.entities[e.Key]
+	if old.has(e) {
 		return true
 	}
-	ent := c.entities[e.Key]
-	if e.Flags&envelope.FlagWhole != 0 {
-		ent = &entityCopy{sections: state.Sections{}}
-	} else if ent == nil || ent.seq != e.Offset {
+	switch {
+	case e.Flags&envelope.FlagDropped != 0:
+		if old != nil && old.term == e.Term && old.life == e.Conn {
+			delete(c.entities, e.Key)
+		}
+		return true
+	case e.Flags&envelope.FlagWhole != 0:
+		anew := &entityCopy{term: e.Term, life: e.Conn, seq: e.Ref, sections: state.Sections{}}
+		if anew.sections.Apply(e.Payload) != nil {
+			return false
+		}
+		c.entities[strings.Clone(e.Key)] = anew
+		return true
+	case old == nil || old.term != e.Term || old.life != e.Conn || old.seq != e.Offset:
 		return false
 	}
-	if err := ent.sections.Apply(e.Payload); err != nil {
+	if old.sections.Apply(e.Payload) != nil {
 		return false
 	}
-	ent.seq = e.Ref
-	if c.entities[e.Key] != ent {
-		c.entities[strings.Clone(e.Key)] = ent
-	}
+	old.seq = e.Ref
 	return true
 }
 

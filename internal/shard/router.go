@@ -3,7 +3,6 @@ package shard
 import (
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"gamed/internal/envelope"
 )
@@ -31,19 +30,25 @@ type Local interface {
 	Refused(from NodeID, e *envelope.Envelope, why error)
 }
 
-// Router delivers here or sends one hop. Methods may be called from any goroutine; order holds for calls from one goroutine
-// with one key, as long as its owner stays the same.
+// Router delivers here or sends one hop. Methods may be called from any goroutine and do not block.
+//
+// Order holds for calls from one goroutine with one key, as long as its owner stays the same. While a table spreads it may be
+// lost: a message that met a node without the newer table comes back and is sent again, behind those that were sent to the right
+// node meanwhile. Those that come back together keep their order among themselves.
 type Router struct {
 	self  NodeID
 	table atomic.Pointer[Table]
 	local Local
 	mesh  Mesh
+	retry retries
 }
 
 // NewRouter makes a router with an empty table.
 func NewRouter(self NodeID, local Local, mesh Mesh) *Router {
 	r := &Router{self: self, local: local, mesh: mesh}
 	r.table.Store(Empty())
+	r.retry.send = r.sendAgain
+	r.retry.refuse = func(e *envelope.Envelope, why error) { local.Refused(self, e, why) }
 	return r
 }
 
@@ -57,18 +62,21 @@ func (r *Router) Table() *Table { return r.table.Load() }
 func (r *Router) Install(t *Table) { r.table.Store(t) }
 
 // Mine says whether this node owns the partition of key.
-func (r *Router) Mine(key string) bool {
-	owner, ok := r.Table().OwnerOf(PartitionOf(key))
-	return ok && owner == r.self
-}
+func (r *Router) Mine(key string) bool { return r.Owns(PartitionOf(key)) }
 
 // Route sends e to the entity named by e.Key. It fills Part and Term.
 func (r *Router) Route(e *envelope.Envelope) error {
 	return r.route(e, PartitionOf(e.Key))
 }
 
-// RoutePart is Route for a caller that knows the partition of its key.
+// RoutePart is Route for a caller that knows the partition of its key, so that it need not be computed again.
 func (r *Router) RoutePart(e *envelope.Envelope, part uint16) error { return r.route(e, part) }
+
+func (r *Router) sendAgain(e *envelope.Envelope) {
+	if err := r.Route(e); err != nil {
+		r.local.Refused(r.self, e, err)
+	}
+}
 
 func (r *Router) route(e *envelope.Envelope, part uint16) error {
 	t := r.table.Load()
@@ -96,46 +104,58 @@ func (r *Router) ToNode(n NodeID, e *envelope.Envelope) error {
 const maxHops = 3
 
 // Receive takes what came over the mesh. The receiver decides by its own table: what it does not own goes back to the
-// node it came from, which routes it anew by then, at most maxHops times.
+// node it came from, which routes it anew a little later, at most maxHops times.
 func (r *Router) Receive(from NodeID, e *envelope.Envelope) {
 	switch {
 	case e.Kind == envelope.Moved:
-		r.again(from, e)
+		r.retry.add(e.Payload)
+		return
 	case !e.Kind.ToEntity():
 		r.local.Node(from, e)
+		return
+	}
+	if e.Node.IsZero() {
+		e.Node = from // gateways leave it out
+	}
+	e.Part = PartitionOf(e.Key) // as bytes from outside may say anything
+	if r.Owns(e.Part) {
+		if err := r.local.Post(e); err != nil {
+			r.local.Refused(from, e, err)
+		}
+		return
+	}
+	switch {
+	case e.Kind == envelope.Acked:
+		// It was for the entity that this node does not run any more; to its successor it means nothing.
+	case e.Hops >= maxHops:
+		r.local.Refused(from, e, ErrNoOwner)
 	default:
-		if e.Node.IsZero() {
-			e.Node = from // gateways leave it out
-		}
-		t := r.table.Load()
-		owner, ok := t.OwnerOf(e.Part)
-		if ok && owner == r.self {
-			if err := r.local.Post(e); err != nil {
-				r.local.Refused(from, e, err)
-			}
-			return
-		}
-		if e.Hops >= maxHops {
-			r.local.Refused(from, e, ErrNoOwner)
-			return
-		}
 		e.Hops++
-		back := envelope.Envelope{Kind: envelope.Moved, Term: t.Term, Payload: e.Append(nil)}
+		back := envelope.Envelope{Kind: envelope.Moved, Term: r.Table().Term, Payload: e.Append(nil)}
 		_ = r.mesh.Send(from, &back) // the link went away: the caller's deadline tells it
 	}
 }
 
-// moveDelay is how long the origin waits for the newer table before it sends a message again.
-const moveDelay = 50 * time.Millisecond
+// Owns says whether this node owns the partition.
+func (r *Router) Owns(part uint16) bool {
+	owner, ok := r.Table().OwnerOf(part)
+	return ok && owner == r.self
+}
 
-func (r *Router) again(from NodeID, moved *envelope.Envelope) {
-	var e envelope.Envelope
-	if err := e.Decode(append([]byte(nil), moved.Payload...)); err != nil || !e.Kind.ToEntity() {
+// Stray routes anew what a worker found in its mailbox for a partition that another node owns by now. It counts as a hop.
+func (r *Router) Stray(e *envelope.Envelope) {
+	if e.Kind == envelope.Acked {
 		return
 	}
-	time.AfterFunc(time.Duration(e.Hops)*moveDelay, func() {
-		if err := r.route(&e, PartitionOf(e.Key)); err != nil {
-			r.local.Refused(r.self, &e, err)
-		}
-	})
+	err := ErrNoOwner
+	if e.Hops < maxHops {
+		e.Hops++
+		err = r.Route(e)
+	}
+	if err != nil {
+		r.local.Refused(r.self, e, err)
+	}
 }
+
+// Close gives up what waits to be sent again; it is refused. Nothing is sent again afterwards.
+func (r *Router) Close() { r.retry.close() }

@@ -33,17 +33,17 @@ type Table struct {
 // PartitionOf is the partition of a key such as "player/ann" or "chat/lobby".
 func PartitionOf(key string) uint16 { return uint16(xxhash.Sum64String(key) % Partitions) }
 
-// OwnerOf is the node that owns a partition; false when nobody does.
-func (t *Table) OwnerOf(part uint16) (NodeID, bool) { return t.node(t.Owner[part]) }
+// OwnerOf is the node that owns a partition; false when nobody does, or there is no such partition.
+func (t *Table) OwnerOf(part uint16) (NodeID, bool) { return t.node(&t.Owner, part) }
 
 // BackupOf is the node that holds the partition's copy; false when there is none.
-func (t *Table) BackupOf(part uint16) (NodeID, bool) { return t.node(t.Backup[part]) }
+func (t *Table) BackupOf(part uint16) (NodeID, bool) { return t.node(&t.Backup, part) }
 
-func (t *Table) node(i uint16) (NodeID, bool) {
-	if int(i) >= len(t.Nodes) {
+func (t *Table) node(of *[Partitions]uint16, part uint16) (NodeID, bool) {
+	if part >= Partitions || int(of[part]) >= len(t.Nodes) {
 		return NodeID{}, false
 	}
-	return t.Nodes[i], true
+	return t.Nodes[of[part]], true
 }
 
 // Newer says whether t replaces old: only a larger (term, coordinator) is ever installed.

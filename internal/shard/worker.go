@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"container/heap"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -13,7 +12,8 @@ import (
 	"gamed/internal/state"
 )
 
-// Worker is one goroutine that runs many entities.
+// Worker is one goroutine that runs many entities. Its methods are for what it runs: entities, and the functions given to Each and
+// Tell.
 type Worker struct {
 	// Local is what the entities of this worker share.
 	Local any
@@ -23,35 +23,49 @@ type Worker struct {
 	slots  map[string]*slot
 	wakes  wakeHeap
 	now    time.Time
-	cur    *slot
-	count  atomic.Int64
-	ownKey string // PerPlayer: the one entity
+	cur    *slot        // the entity that is running; nil: none
+	count  atomic.Int64 // len(slots)
+	ownKey string       // PerPlayer: the one entity
 	swept  time.Time
 }
 
+// slot is one entity in memory.
 type slot struct {
 	key    string
 	entity Entity
 	used   time.Time
-	wakeAt time.Time // zero: none
+	wakeAt time.Time
+	heap   int // place in the wake heap + 1; 0: not to be woken
 	gone   bool
+	panics *actor.Quarantine // nil: never panicked
 }
 
 // Now is the time at which the present batch was taken.
 func (w *Worker) Now() time.Time { return w.now }
 
-// WakeAt has Wake called on the entity that is running, at this time; the earliest of several counts, and it has to be asked
-// for again after each Wake.
+// minWake is the least time until a wake-up: a time that has passed does not make the worker run in circles.
+const minWake = time.Millisecond
+
+// WakeAt has Wake called on the entity that is running, at this time or at least a millisecond from now; the earliest of several
+// counts, and it has to be asked for again after each Wake. It panics when no entity is running.
 func (w *Worker) WakeAt(at time.Time) {
 	s := w.cur
-	if s.wakeAt.IsZero() || at.Before(s.wakeAt) {
-		s.wakeAt = at
-		heap.Push(&w.wakes, wake{at, s})
+	if s == nil {
+		panic("shard: WakeAt, but no entity is running")
 	}
+	if s.gone {
+		return
+	}
+	if soonest := w.now.Add(minWake); at.Before(soonest) {
+		at = soonest
+	}
+	w.wakes.set(s, at)
 }
 
+// sweepEvery is how often a worker looks for idle entities.
 const sweepEvery = 10 * time.Second
 
+// run ends when the mailbox is closed and empty.
 func (w *Worker) run() {
 	alarm := time.NewTimer(sweepEvery)
 	defer alarm.Stop()
@@ -60,61 +74,75 @@ func (w *Worker) run() {
 	for {
 		batch, ok = w.box.Take(batch, alarm.C)
 		if !ok {
-			w.now = time.Now()
-			for _, s := range w.slots {
-				w.drop(s)
-			}
 			return
 		}
 		w.now = time.Now()
 		for i := range batch {
 			w.handle(&batch[i])
 		}
-		for len(w.wakes) > 0 && !w.wakes[0].at.After(w.now) {
-			due := heap.Pop(&w.wakes).(wake)
-			if s := due.slot; !s.gone && s.wakeAt.Equal(due.at) {
-				s.wakeAt = time.Time{}
-				w.guard(s, "wake", func() { s.entity.Wake(w) })
-			}
+		for s := w.wakes.due(w.now); s != nil; s = w.wakes.due(w.now) {
+			w.enter(s, "wake", func() { s.entity.Wake(w) })
 		}
 		if w.sweep() {
 			return
 		}
 		next := sweepEvery
 		if len(w.wakes) > 0 {
-			next = min(next, time.Until(w.wakes[0].at))
+			next = min(next, time.Until(w.wakes[0].wakeAt))
 		}
-		alarm.Reset(max(next, time.Millisecond))
+		alarm.Reset(max(next, minWake))
 	}
 }
 
 func (w *Worker) handle(it *item) {
 	if it.fn != nil {
-		it.fn(w)
+		w.task(it.fn)
 		return
 	}
 	e := &it.env
 	s := w.slots[e.Key]
 	if s == nil {
-		s = w.open(strings.Clone(e.Key))
+		s = w.first(e)
 	}
-	s.used = w.now
-	w.deliver(s, e)
+	if s != nil {
+		s.used = w.now
+		w.deliver(s, e)
+	}
 	putBuf(it.buf)
 }
 
+// first makes the entity of a key's first message, nil when there is to be none.
+func (w *Worker) first(e *envelope.Envelope) *slot {
+	switch mine := w.all.opt.Mine; {
+	case e.Kind == envelope.Acked:
+		return nil // it has left memory: nothing waits for the backup's word
+	case mine != nil && !mine(e.Part):
+		w.task(func(*Worker) { w.all.opt.Stray(e) })
+		return nil
+	}
+	return w.open(strings.Clone(e.Key))
+}
+
+// open makes an entity; nil when that panicked.
 func (w *Worker) open(key string) *slot {
 	s := &slot{key: key, used: w.now}
-	w.cur = s
-	s.entity = w.all.opt.New(w, key)
+	if !w.guard(s, "new", func() { s.entity = w.all.opt.New(w, key) }) {
+		s.gone = true
+		w.wakes.remove(s)
+		return nil
+	}
 	w.slots[key] = s
 	w.count.Add(1)
 	return s
 }
 
-func (w *Worker) restore(key string, sections state.Sections) {
+func (w *Worker) restore(key string, sections state.Sections) *slot {
 	s := w.open(key)
-	w.guard(s, "restore", func() { s.entity.Restore(w, sections) })
+	if s != nil && !w.guard(s, "restore", func() { s.entity.Restore(w, sections) }) {
+		w.remove(s)
+		return nil
+	}
+	return s
 }
 
 // Rebase tells every entity that another table is in force. Those of partitions that this node does not own any more are given
@@ -123,7 +151,7 @@ func (w *Worker) Rebase(mine func(part uint16) bool, alive func(NodeID) bool, mo
 	for key, s := range w.slots {
 		part := PartitionOf(key)
 		if mine(part) {
-			w.guard(s, "rebase", func() { s.entity.Rebase(w, alive) })
+			w.enter(s, "rebase", func() { s.entity.Rebase(w, alive) })
 			continue
 		}
 		w.guard(s, "move", func() {
@@ -137,28 +165,18 @@ func (w *Worker) Rebase(mine func(part uint16) bool, alive func(NodeID) bool, mo
 	}
 }
 
-func (w *Worker) deliver(s *slot, e *envelope.Envelope) {
-	w.cur = s
-	defer func() {
-		if r := recover(); r != nil {
-			w.panicked(s, fmt.Sprintf("%v %s %s", e.Kind, e.Topic, e.Event), r)
-		}
-	}()
-	s.entity.Handle(w, e)
-}
-
-// With runs f for an entity that is not handling a message, as if it were.
+// With runs f for an entity in memory, as if it were a message: it keeps the entity from being idle.
 func (w *Worker) With(key string, f func(e Entity)) {
 	if s := w.slots[key]; s != nil {
 		s.used = w.now
-		w.guard(s, "notice", func() { f(s.entity) })
+		w.enter(s, "notice", func() { f(s.entity) })
 	}
 }
 
 // Waiting is how many messages wait in the worker's mailbox.
 func (w *Worker) Waiting() int { return w.box.Len() }
 
-// EachEntity calls f with every entity in memory until it returns false.
+// EachEntity calls f with every entity in memory until it returns false. f may only look.
 func (w *Worker) EachEntity(f func(key string, e Entity) bool) {
 	for k, s := range w.slots {
 		if !f(k, s.entity) {
@@ -167,36 +185,13 @@ func (w *Worker) EachEntity(f func(key string, e Entity) bool) {
 	}
 }
 
-func (w *Worker) guard(s *slot, what string, f func()) {
-	old := w.cur
-	w.cur = s
-	defer func() {
-		w.cur = old
-		if r := recover(); r != nil {
-			w.panicked(s, what, r)
-		}
-	}()
-	f()
-}
-
-func (w *Worker) panicked(s *slot, what string, cause any) {
-	if w.all.opt.Panicked != nil {
-		w.all.opt.Panicked(actor.DeadLetter{At: w.now, Key: s.key, What: what, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())})
-	}
-	w.remove(s)
-}
-
 func (w *Worker) remove(s *slot) {
 	if !s.gone {
 		s.gone = true
+		w.wakes.remove(s)
 		delete(w.slots, s.key)
 		w.count.Add(-1)
 	}
-}
-
-func (w *Worker) drop(s *slot) {
-	w.guard(s, "left", func() { s.entity.Left(w) })
-	w.remove(s)
 }
 
 // sweep lets idle entities leave memory. It says whether the worker, being the only entity's own, has ended with it.
@@ -206,29 +201,95 @@ func (w *Worker) sweep() bool {
 	}
 	w.swept = w.now
 	for _, s := range w.slots {
-		if w.now.Sub(s.used) > w.all.opt.IdleTimeout && s.entity.Idle(w) {
-			w.drop(s)
+		if w.now.Sub(s.used) <= w.all.opt.IdleTimeout {
+			continue
+		}
+		idle := false
+		w.guard(s, "idle", func() {
+			if idle = s.entity.Idle(w); idle {
+				s.entity.Left(w)
+			}
+		})
+		if idle {
+			w.remove(s)
 		}
 	}
 	return w.ownKey != "" && len(w.slots) == 0 && w.all.retire(w)
 }
 
-type wake struct {
-	at   time.Time
-	slot *slot
+// deliver has an entity handle a message. It is enter without a closure, for the hot path.
+func (w *Worker) deliver(s *slot, e *envelope.Envelope) {
+	w.cur = s
+	defer func() {
+		w.cur = nil
+		if cause := recover(); cause != nil {
+			w.dead(s.key, fmt.Sprintf("%v %s %s", e.Kind, e.Topic, e.Event), cause)
+			w.revive(s)
+		}
+	}()
+	s.entity.Handle(w, e)
 }
 
-type wakeHeap []wake
+// enter runs f for an entity. When it panics the entity is made anew.
+func (w *Worker) enter(s *slot, what string, f func()) {
+	if !w.guard(s, what, f) {
+		w.revive(s)
+	}
+}
 
-func (h wakeHeap) Len() int           { return len(h) }
-func (h wakeHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h wakeHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *wakeHeap) Push(x any)        { *h = append(*h, x.(wake)) }
-func (h *wakeHeap) Pop() any {
-	old := *h
-	n := len(old) - 1
-	x := old[n]
-	old[n] = wake{}
-	*h = old[:n]
-	return x
+// guard runs f for an entity and says whether it returned.
+func (w *Worker) guard(s *slot, what string, f func()) (ok bool) {
+	old := w.cur
+	w.cur = s
+	defer func() {
+		w.cur = old
+		if cause := recover(); cause != nil {
+			w.dead(s.key, what, cause)
+		}
+	}()
+	f()
+	return true
+}
+
+// task runs what is for the worker and no entity.
+func (w *Worker) task(f func(*Worker)) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.dead("", "task", cause)
+		}
+	}()
+	f(w)
+}
+
+func (w *Worker) dead(key, what string, cause any) {
+	if w.all.opt.Panicked != nil {
+		w.all.opt.Panicked(actor.DeadLetter{At: w.now, Key: key, What: what, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())})
+	}
+}
+
+// revive makes an entity that panicked anew from its whole state: a move to itself.
+func (w *Worker) revive(s *slot) {
+	if s.gone {
+		return
+	}
+	if s.panics == nil {
+		s.panics = &actor.Quarantine{}
+	}
+	if s.panics.Panicked(w.now) {
+		return
+	}
+	var whole state.Change
+	some := false
+	if !w.guard(s, "save", func() { some = s.entity.Whole(&whole) }) {
+		return
+	}
+	w.guard(s, "move", func() { s.entity.Moved(w) })
+	w.remove(s)
+	sections := state.Sections{}
+	if !some || sections.Apply(whole.Append(nil)) != nil {
+		return
+	}
+	if anew := w.restore(s.key, sections); anew != nil {
+		anew.panics = s.panics
+	}
 }

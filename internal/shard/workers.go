@@ -2,7 +2,7 @@ package shard
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -28,11 +28,11 @@ const (
 type Entity interface {
 	// Handle processes one envelope. e, its Key and its Payload are valid only during the call.
 	Handle(w *Worker, e *envelope.Envelope)
-	// Wake is called at the time asked for with Worker.WakeAt, or somewhat later.
+	// Wake is called at the time asked for with Worker.WakeAt, or a little later.
 	Wake(w *Worker)
 	// Idle says that nothing would be lost if the entity left memory now.
 	Idle(w *Worker) bool
-	// Left is called when the entity leaves memory.
+	// Left is called when the entity leaves memory because it has been idle. It is not called when the node ends.
 	Left(w *Worker)
 
 	// Whole puts the entity's whole state into c; false when there is none.
@@ -41,7 +41,8 @@ type Entity interface {
 	Restore(w *Worker, s state.Sections)
 	// Rebase tells that another table is in force: the backup may be another, and nodes that are not alive are gone.
 	Rebase(w *Worker, alive func(NodeID) bool)
-	// Moved tells that another node owns the entity now; it is dropped afterwards, without Left.
+	// Moved tells that another entity goes on from its state, on the node that owns the key now (or here, after a panic); this
+	// one is dropped afterwards, without Left.
 	Moved(w *Worker)
 }
 
@@ -53,22 +54,34 @@ type Options struct {
 	New func(w *Worker, key string) Entity
 	// Local makes what entities of one worker share (Worker.Local).
 	Local func() any
-	// Panicked is told of a panic that escaped an entity; the entity is dropped.
+	// Panicked is told of a panic that escaped an entity, or the function of a Tell or Each.
 	Panicked    func(l actor.DeadLetter)
-	IdleTimeout time.Duration // an idle entity leaves memory after this
+	IdleTimeout time.Duration // an idle entity leaves memory after this; default 10 minutes
+	// Mine says whether this node owns a partition. No entity is made for a message of others: it goes to Stray, which must copy
+	// what it keeps. nil: all are mine.
+	Mine  func(part uint16) bool
+	Stray func(e *envelope.Envelope)
 }
 
-// Workers run this node's entities.
+// Workers run this node's entities. Methods may be called from any goroutine; none blocks but Do and Close. What one goroutine
+// gives to one key is handled in that order.
+//
+// A panic of an entity costs the message: the entity is made anew from its whole state, in the same worker. One that has none, or
+// cannot take it, is dropped. One that panics actor.MaxPanics times within actor.PanicWindow is left as it is, and not woken
+// until its next message, so that a panic in Wake does not spin.
 type Workers struct {
 	opt     Options
 	workers []*Worker // Sharded, Single; PerPlayer: workers[0] only takes what is for all
 
-	wg sync.WaitGroup
+	wg sync.WaitGroup // the workers' goroutines
 
 	mu     sync.RWMutex // guards own and closed
 	own    map[string]*Worker
 	closed bool
 }
+
+// defaultIdle is Options.IdleTimeout when it is not set.
+const defaultIdle = 10 * time.Minute
 
 // NewWorkers starts the workers; Close ends them.
 func NewWorkers(opt Options) *Workers {
@@ -77,26 +90,26 @@ func NewWorkers(opt Options) *Workers {
 		n = 1
 	}
 	if opt.IdleTimeout == 0 {
-		opt.IdleTimeout = 10 * time.Minute
+		opt.IdleTimeout = defaultIdle
 	}
 	ws := &Workers{opt: opt, own: map[string]*Worker{}}
 	for range n {
-		w := ws.newWorker()
+		w := ws.newWorker(actor.NewMailbox[item]())
 		ws.workers = append(ws.workers, w)
 		ws.wg.Go(w.run)
 	}
 	return ws
 }
 
-func (ws *Workers) newWorker() *Worker {
-	w := &Worker{all: ws, box: actor.NewMailbox[item](), slots: map[string]*slot{}}
+func (ws *Workers) newWorker(box *actor.Mailbox[item]) *Worker {
+	w := &Worker{all: ws, box: box, slots: map[string]*slot{}}
 	if ws.opt.Local != nil {
 		w.Local = ws.opt.Local()
 	}
 	return w
 }
 
-// Close lets the workers finish what waits and ends them.
+// Close lets the workers finish what waits and ends them. Entities are not told: what they must not lose is elsewhere by then.
 func (ws *Workers) Close() {
 	ws.mu.Lock()
 	ws.closed = true
@@ -110,29 +123,34 @@ func (ws *Workers) Close() {
 	ws.wg.Wait()
 }
 
-// Post copies e into the mailbox of its entity's worker. The error is actor.ErrFull or actor.ErrClosed.
+// Post copies e into the mailbox of its entity's worker, which e.Part chooses. The error is actor.ErrFull or actor.ErrClosed.
 func (ws *Workers) Post(e *envelope.Envelope) error {
-	hash := xxhash.Sum64String(e.Key)
-	w := ws.workers[int(e.Part)%len(ws.workers)]
-	if ws.opt.Dispatch == PerPlayer {
-		var err error
-		if w, err = ws.ownWorker(e.Key); err != nil {
-			return err
-		}
-	}
 	b := getBuf(len(e.Payload) + len(e.Key))
 	b.b = append(append(b.b[:0], e.Payload...), e.Key...)
 	it := item{env: *e, buf: b}
 	it.env.Payload = b.b[:len(e.Payload):len(e.Payload)]
 	it.env.Key = unsafe.String(unsafe.SliceData(b.b[len(e.Payload):]), len(e.Key))
-	err := w.box.Put(it, hash)
+	err := ws.put(e.Key, e.Part, func(w *Worker) error { return w.box.Put(it, xxhash.Sum64String(e.Key)) })
 	if err != nil {
 		putBuf(b)
-		if errors.Is(err, actor.ErrClosed) && ws.opt.Dispatch == PerPlayer && !ws.isClosed() {
-			return ws.Post(e) // its worker had just ended for idleness
-		}
 	}
 	return err
+}
+
+// put gives something to the worker of a key. A PerPlayer worker that has just ended for idleness gets a successor.
+func (ws *Workers) put(key string, part uint16, give func(w *Worker) error) error {
+	if ws.opt.Dispatch != PerPlayer {
+		return give(ws.workers[int(part)%len(ws.workers)])
+	}
+	for {
+		w, err := ws.ownWorker(key)
+		if err != nil {
+			return err
+		}
+		if err = give(w); !errors.Is(err, actor.ErrClosed) || ws.isClosed() {
+			return err
+		}
+	}
 }
 
 func (ws *Workers) isClosed() bool {
@@ -157,8 +175,8 @@ func (ws *Workers) ownWorker(key string) (*Worker, error) {
 		if ws.closed {
 			return nil, actor.ErrClosed
 		}
-		w = ws.newWorker()
-		w.ownKey = string(append([]byte(nil), key...))
+		w = ws.newWorker(actor.NewPrivateMailbox[item]())
+		w.ownKey = strings.Clone(key)
 		ws.own[w.ownKey] = w
 		ws.wg.Go(w.run)
 	}
@@ -169,43 +187,11 @@ func (ws *Workers) ownWorker(key string) (*Worker, error) {
 func (ws *Workers) retire(w *Worker) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if w.box.Len() > 0 {
+	if ws.closed || !w.box.CloseEmpty() {
 		return false
 	}
 	delete(ws.own, w.ownKey)
-	w.box.Close()
 	return true
-}
-
-// Each runs f once on every worker, in the worker's order: after everything posted before it from this goroutine. done, when
-// not nil, is called once after the last f.
-func (ws *Workers) Each(f func(w *Worker), done func()) {
-	ws.mu.RLock()
-	targets := ws.workers
-	if len(ws.own) > 0 {
-		targets = append([]*Worker(nil), targets...)
-		for _, w := range ws.own {
-			targets = append(targets, w)
-		}
-	}
-	ws.mu.RUnlock()
-	var left sync.WaitGroup
-	left.Add(len(targets))
-	for _, w := range targets {
-		err := w.box.PutAlways(item{fn: func(w *Worker) {
-			defer left.Done()
-			f(w)
-		}})
-		if err != nil {
-			left.Done()
-		}
-	}
-	if done != nil {
-		ws.wg.Go(func() {
-			left.Wait()
-			done()
-		})
-	}
 }
 
 // Entities is how many are in memory; Waiting how many messages wait.
@@ -221,51 +207,6 @@ func (ws *Workers) Entities() (entities, waiting int) {
 		waiting += w.box.Len()
 	}
 	return entities, waiting
-}
-
-// Tell runs f on the worker of a key, after what was posted before, with its entity, which is nil when it is not in memory.
-func (ws *Workers) Tell(key string, f func(w *Worker, e Entity)) error {
-	w := ws.workers[int(PartitionOf(key))%len(ws.workers)]
-	if ws.opt.Dispatch == PerPlayer {
-		var err error
-		if w, err = ws.ownWorker(key); err != nil {
-			return err
-		}
-	}
-	return w.box.PutAlways(item{fn: func(w *Worker) {
-		var e Entity
-		if s := w.slots[key]; s != nil {
-			e = s.entity
-		}
-		f(w, e)
-	}})
-}
-
-// Do is Tell that waits for f.
-func (ws *Workers) Do(key string, timeout time.Duration, f func(w *Worker, e Entity)) error {
-	done := make(chan struct{})
-	err := ws.Tell(key, func(w *Worker, e Entity) {
-		defer close(done)
-		f(w, e)
-	})
-	if err != nil {
-		return err
-	}
-	select {
-	case <-done:
-		return nil
-	case <-time.After(timeout):
-		return fmt.Errorf("worker of %s did not answer within %v", key, timeout)
-	}
-}
-
-// Restore makes the entity of a key from a state, unless it is in memory already.
-func (ws *Workers) Restore(key string, s state.Sections) error {
-	return ws.Tell(key, func(w *Worker, e Entity) {
-		if e == nil {
-			w.restore(key, s)
-		}
-	})
 }
 
 type item struct {
