@@ -17,7 +17,7 @@ type bot struct {
 	show  trivia.Show
 	topic string
 	plan  plan
-	asked func(q int)   // told of each question
+	heard func(moment)  // told of each question and result
 	over  chan struct{} // closed when winners came, or the bot cannot go on
 
 	client *client.Client
@@ -102,12 +102,14 @@ func (b *bot) pushed(ctx context.Context, p client.Push) {
 		if q < 1 || q > len(b.show.Questions) {
 			return // the judge will tell
 		}
-		b.asked(q)
+		b.heard(moment{"question", q})
 		b.mu.Lock()
 		if !b.finished {
 			b.calls.Go(func() { b.answer(ctx, q, at, open) })
 		}
 		b.mu.Unlock()
+	case p.Event == "result":
+		b.heard(moment{"result", int(f.Int("q"))})
 	case p.Event == "winners":
 		b.mu.Lock()
 		b.finish()

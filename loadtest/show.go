@@ -32,6 +32,7 @@ type ShowOptions struct {
 	Kill        string  // whom: "home" of the room (default), its "backup", or a node's name
 	KillSeconds float64 // how long that question is open, default 6
 	KillMoment  float64 // when, as a part of that time, default 0.4; above 1: while its answers are counted or after
+	KillResult  bool    // instead: at the moment when the first player hears the result
 
 	Seed   uint64       // of what the players do; 0: random
 	Logger *slog.Logger // nil: silent
@@ -113,10 +114,10 @@ func Show(ctx context.Context, o ShowOptions) (*Report, error) {
 		return nil, fmt.Errorf("show: %w", err)
 	}
 	began := time.Now()
-	p := &play{o: o, show: show, run: strconv.FormatUint(rand.Uint64(), 36), asked: make([]chan struct{}, len(show.Questions)+1)}
+	p := &play{o: o, show: show, run: strconv.FormatUint(rand.Uint64(), 36), heard: map[moment]chan struct{}{}}
 	p.topic = "trivia:load-" + p.run
-	for i := range p.asked {
-		p.asked[i] = make(chan struct{})
+	for q := range show.Questions {
+		p.heard[moment{"question", q + 1}], p.heard[moment{"result", q + 1}] = make(chan struct{}), make(chan struct{})
 	}
 	length := 90 * time.Second // for logging in, a fail-over and leaving
 	for _, q := range show.Questions {
@@ -132,6 +133,12 @@ func Show(ctx context.Context, o ShowOptions) (*Report, error) {
 	return r, nil
 }
 
+// moment is a push of the room that the harness waits for.
+type moment struct {
+	event string
+	q     int
+}
+
 // play is one show under way.
 type play struct {
 	o     ShowOptions
@@ -139,8 +146,8 @@ type play struct {
 	run   string
 	topic string
 	bots  []*bot
-	asked []chan struct{} // by question: closed when the first player hears of it
-	once  sync.Mutex      // guards closing them
+	heard map[moment]chan struct{} // closed when the first player hears of it; the map does not change
+	once  sync.Mutex               // guards closing them
 
 	login    *latencies
 	loggedIn time.Duration
@@ -188,7 +195,7 @@ func (p *play) dial(o client.Options) client.Options {
 func (p *play) enter(ctx context.Context) {
 	p.login = newLatencies()
 	for i := range p.o.Players {
-		b := &bot{show: p.show, topic: p.topic, plan: plan{p.o.Seed, uint64(i)}, asked: p.ask, over: make(chan struct{})}
+		b := &bot{show: p.show, topic: p.topic, plan: plan{p.o.Seed, uint64(i)}, heard: p.hear, over: make(chan struct{})}
 		b.rec.Name = "bot-" + p.run + "-" + strconv.Itoa(i)
 		p.bots = append(p.bots, b)
 	}
@@ -214,15 +221,16 @@ func (p *play) enter(ctx context.Context) {
 	p.loggedIn = time.Since(began)
 }
 
-func (p *play) ask(q int) {
+// hear is told by every player of every question and result.
+func (p *play) hear(m moment) {
 	p.once.Lock()
 	defer p.once.Unlock()
-	select {
-	case <-p.asked[q]:
-	default:
-		close(p.asked[q])
-		p.o.Logger.Info("question", "q", q)
+	c, known := p.heard[m]
+	if !known || closed(c) {
+		return // a wrong number: the judge will tell
 	}
+	close(c)
+	p.o.Logger.Info("heard", "event", m.event, "q", m.q)
 }
 
 // each does something for all players who take part, at the same time.

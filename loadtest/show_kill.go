@@ -11,10 +11,8 @@ import (
 // killNode kills the node chosen in the middle of the question chosen, and has every player try how soon he can go on.
 func (p *play) killNode(ctx context.Context) error {
 	q := p.o.KillAt
-	select {
-	case <-p.asked[q]:
-	case <-ctx.Done():
-		return fmt.Errorf("kill: question %d was never asked", q)
+	if err := p.await(ctx, moment{"question", q}); err != nil {
+		return fmt.Errorf("kill: %w", err)
 	}
 	owner, backup, err := p.o.Nodes.Locate(ctx, "trivia/"+p.topic[len("trivia:"):])
 	if err != nil {
@@ -28,8 +26,13 @@ func (p *play) killNode(ctx context.Context) error {
 		name = backup
 	}
 	after := time.Duration(p.show.Questions[q-1].Seconds * p.o.KillMoment * float64(time.Second))
-	if !waitUntil(ctx, time.Now().Add(after)) {
-		return fmt.Errorf("kill: %w", ctx.Err())
+	if p.o.KillResult {
+		err = p.await(ctx, moment{"result", q})
+	} else if !waitUntil(ctx, time.Now().Add(after)) {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("kill: %w", err)
 	}
 	now := time.Now()
 	p.each(func(b *bot) {
@@ -44,6 +47,15 @@ func (p *play) killNode(ctx context.Context) error {
 	p.kill = &Killed{Node: name, Question: q, At: at, Home: name == owner}
 	p.each(func(b *bot) { b.probe(ctx, at) })
 	return nil
+}
+
+func (p *play) await(ctx context.Context, m moment) error {
+	select {
+	case <-p.heard[m]:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s %d never came", m.event, m.q)
+	}
 }
 
 // record is what the judge sees.

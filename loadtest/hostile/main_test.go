@@ -21,7 +21,7 @@ var gamed string
 
 func TestMain(m *testing.M) {
 	// Tests that run in parallel wait for the server's deadlines most of their time.
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}

@@ -70,6 +70,7 @@ func newShow(s *site) *cobra.Command {
 	f.StringVar(&o.Kill, "kill", "home", "whom: home (of the room), backup (its), or a node's name (a, b, …)")
 	f.Float64Var(&o.KillSeconds, "kill-seconds", 6, "how long that question is open")
 	f.Float64Var(&o.KillMoment, "kill-moment", 0.4, "when, as a part of that time; above 1: after it closed")
+	f.BoolVar(&o.KillResult, "kill-at-result", false, "instead: when the first player hears its result")
 	f.Uint64Var(&o.Seed, "seed", 0, "of what the players do (default: random)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return s.play(cmd.Context(), func(n *loadtest.Nodes, log *slog.Logger) (*loadtest.Report, error) {
