@@ -74,8 +74,8 @@ func (c *Calls[T]) Expired(now time.Time) []uint64 {
 	return refs
 }
 
-// Next is when Expired has to be asked: never after the earliest deadline, and before it only until Expired is asked. False when
-// no call is open. It takes the same time however many are open.
+// Next is when Expired has to be asked: the earliest deadline, or a time before it, of a call that was taken meanwhile; Expired
+// then makes it exact. False when no call is open. It takes the same time however many are open.
 func (c *Calls[T]) Next() (at time.Time, ok bool) { return c.soonest, len(c.open) > 0 }
 
 // Each calls f with every open call, in no order.
