@@ -123,7 +123,11 @@ func (g *garbage) jsonAttack() attack {
 	line := g.pick(`[`, `[3`, `{}`, `[3,1,"echo:","e",{]`, `[3,1,"echo:","e","`+"\x80"+`"]`, `[3,1,"echo:","e",1e999]`, `[3,-1,"echo:","e"]`,
 		`[3,1,"echo:","e",`+strings.Repeat("[", 30000)+`]`, `[3,1,"echo:","e",[`+strings.Repeat("0,", 30000)+`0]]`, `[99]`, `["3"]`, `[1,{"v":1,"name":"again"}]`,
 		`[3.5,1]`, `[null]`, `[2,{}]`, `[3,18446744073709551616,"echo:","e"]`, `[3,1,"echo:","\ud800"]x`, `[3,1,{"a":1},"e"]`)
-	return attack{what: "JSON " + line[:min(len(line), 30)], bytes: append(helloOf(1, g.who), line+"\n"...), want: []string{"bad_frame"}}
+	want := []string{"bad_frame"}
+	if len(line) > protocol.MaxFrameHello { // too long as long as WELCOME is under way
+		want = append(want, "frame_too_large")
+	}
+	return attack{what: "JSON " + line[:min(len(line), 30)], bytes: append(helloOf(1, g.who), line+"\n"...), want: want}
 }
 
 // play sends an attack and judges the answer. A node that does not answer an attack of which it must know within patience hurts.
@@ -192,7 +196,7 @@ func TestGarbage(t *testing.T) {
 		var thrown, failed atomic.Int64
 		var wg sync.WaitGroup
 		until := time.Now().Add(length)
-		for i := range uint64(4) {
+		for i := range uint64(8) {
 			g := &garbage{Rand: random(t, stream+i), who: fmt.Sprintf("thrower-%d", i)}
 			wg.Go(func() {
 				for time.Now().Before(until) && failed.Load() < 5 {
