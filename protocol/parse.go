@@ -1,5 +1,7 @@
 package protocol
 
+import "math"
+
 // The Parse functions read a frame's body that passed CheckFrame. They are not ok when the frame is of another kind, lacks an
 // element, or a field named in the protocol has the wrong type: that is a bad_frame. Elements and keys beyond those are
 // ignored; of a key that comes twice the last counts; a nil under a key is as if the key were absent.
@@ -113,7 +115,7 @@ func ParseHello(body []byte) (f Hello, ok bool) {
 	ok = eachField(&c, func(key string, c *Cursor) bool {
 		switch key {
 		case "v":
-			return readInt(c, &f.V)
+			return readVersion(c, &f.V)
 		case "name":
 			f.HasName = true
 			return readText(c, &f.Name)
@@ -310,6 +312,18 @@ func readTexts(c *Cursor, v *[]string) bool {
 
 func readInt(c *Cursor, v *int64) (ok bool) {
 	*v, ok = c.Int()
+	return ok
+}
+
+// readVersion is readInt for a number that is only compared: one too large for an int64 is the largest.
+func readVersion(c *Cursor, v *int64) bool {
+	before := *c
+	if readInt(c, v) {
+		return true
+	}
+	*c = before
+	*v = math.MaxInt64
+	_, ok := c.Uint()
 	return ok
 }
 

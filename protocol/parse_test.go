@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"math"
 	"reflect"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestParsersTakeTheirKindOnly(t *testing.T) {
 func TestWronglyTypedFieldsAreRefused(t *testing.T) {
 	for _, line := range []string{
 		`[1]`, `[1,null]`, `[1,[]]`, `[1,"ann"]`,
-		`[1,{"v":"1"}]`, `[1,{"v":1.0}]`, `[1,{"v":18446744073709551615}]`,
+		`[1,{"v":"1"}]`, `[1,{"v":1.0}]`,
 		`[1,{"v":1,"name":7}]`, `[1,{"v":1,"name":["ann"]}]`, `[1,{"v":1,"token":true}]`, `[1,{"v":1,"session":5}]`,
 		`[1,{"v":1,"seen":[]}]`, `[1,{"v":1,"seen":{"a:b":"1"}}]`, `[1,{"v":1,"seen":{"a:b":-1}}]`, `[1,{"v":1,"seen":{"a:b":null}}]`,
 		`[2]`, `[2,{"player":1}]`, `[2,{"resumed":1}]`, `[2,{"missed":[]}]`, `[2,{"missed":{"a:b":1}}]`, `[2,{"limits":5}]`,
@@ -64,6 +65,20 @@ func TestWronglyTypedFieldsAreRefused(t *testing.T) {
 	for _, payload := range []string{`null`, `[]`, `{"message":1}`, `{"retry_ms":"1"}`} {
 		if f, ok := ParseFailure(mustJSON(payload)); ok {
 			t.Errorf("%s is read as %+v", payload, f)
+		}
+	}
+}
+
+// A version out of the range of int64 is an integer all the same: it is to be refused as a version, not as a frame.
+func TestVersionsAreIntegersHoweverWide(t *testing.T) {
+	for line, want := range map[string]int64{
+		`[1,{"v":18446744073709551615,"name":"ann"}]`: math.MaxInt64,
+		`[1,{"v":9223372036854775808,"name":"ann"}]`:  math.MaxInt64,
+		`[1,{"v":-9223372036854775808,"name":"ann"}]`: math.MinInt64,
+	} {
+		h, ok := ParseHello(mustJSON(line))
+		if !ok || h.V != want || h.Name != "ann" {
+			t.Errorf("%s is read as %+v (%v)", line, h, ok)
 		}
 	}
 }

@@ -41,7 +41,8 @@ func (f *fake) Ready() (bool, []string, []string) {
 	return false, []string{"waiting for 3 nodes, 1 met"}, f.degraded
 }
 func (f *fake) Members(context.Context) []Member {
-	return []Member{{Node: "a", Boot: "1f", State: "alive", Addr: "127.0.0.1:7300", Partitions: 1021, Players: 1}, {Node: "b", State: "dead", Error: "no answer"}}
+	return []Member{{Node: "a", Boot: "1f", State: "alive", Addr: "127.0.0.1:7300", Partitions: 1021, Players: 1}, {Node: "b", State: "dead", Error: "no answer"},
+		{Node: "a", Boot: "1e", State: "dead", Addr: "127.0.0.1:7309"}} // its life before the restart, never shown
 }
 func (f *fake) Table() Table {
 	return Table{Term: 7, Hash: "ab", Partitions: []Partition{{Owner: "a", Backup: "b", Term: 7}}}

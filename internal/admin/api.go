@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /{$}", console)
 	mux.HandleFunc("GET /console/", console)
 
-	mux.HandleFunc("GET /api/v1/members", s.read(func(ctx context.Context, r *http.Request) (any, error) { return list(s.opt.Source.Members(ctx)), nil }))
+	mux.HandleFunc("GET /api/v1/members", s.read(func(ctx context.Context, r *http.Request) (any, error) {
+		return newest(list(s.opt.Source.Members(ctx))), nil
+	}))
 	mux.HandleFunc("GET /api/v1/table", s.read(func(context.Context, *http.Request) (any, error) { return s.opt.Source.Table(), nil }))
 	mux.HandleFunc("GET /api/v1/locate", s.read(s.locate))
 	mux.HandleFunc("GET /api/v1/players", s.read(s.players))
@@ -143,6 +146,15 @@ func slow(h http.HandlerFunc) http.HandlerFunc {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(pprofTimeout))
 		h(w, r)
 	}
+}
+
+// newest leaves out the dead lives of nodes that live: a restart is the same member again.
+func newest(members []Member) []Member {
+	lives := map[string]bool{}
+	for _, m := range members {
+		lives[m.Node] = lives[m.Node] || m.State != "dead"
+	}
+	return slices.DeleteFunc(members, func(m Member) bool { return m.State == "dead" && lives[m.Node] })
 }
 
 // list makes an empty JSON list of nothing, instead of null.

@@ -115,8 +115,12 @@ func (c *Conn) serve() {
 	if c.upgrade && err == nil {
 		err = c.secure()
 	}
-	if err == io.EOF {
+	if err == io.EOF || c.leaving {
 		c.lastAnswers()
+	}
+	if c.leaving {
+		c.srv.h.Bye(c)
+		c.finishWith(ending{reason: ReasonBye})
 	}
 	c.finish(err)
 }

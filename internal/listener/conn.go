@@ -45,6 +45,7 @@ type Conn struct {
 	bucket  bucket
 	handed  bool // HELLO went to the handler
 	upgrade bool // reading stopped to begin TLS
+	leaving bool // reading stopped at bye, commands before it are not answered yet
 
 	// Set by the reader, read by the clock.
 	phase     atomic.Uint32

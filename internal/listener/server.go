@@ -64,7 +64,7 @@ func New(o Options, h Handler) (*Server, error) {
 	ln := o.Listener
 	if ln == nil {
 		if ln, err = net.Listen("tcp", o.Addr); err != nil {
-			return nil, fmt.Errorf("listener: player port: %w", err)
+			return nil, fmt.Errorf("player port %s cannot be opened (choose another with --listen, or port 0): %w", o.Addr, err)
 		}
 	}
 	s := &Server{o: o, h: h, ln: ln, m: m, log: o.Logger, clock: newClock(), rate: newRate(o.Rate, o.Burst),

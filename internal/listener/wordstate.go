@@ -86,8 +86,15 @@ func (w *wordState) quieten() {
 	}
 }
 
-// lastAnswers waits, after the client closed its side (a script's end), for the answers it still has to get. Bounded by
-// WriteTimeout.
+// asking says whether commands wait for their answers.
+func (c *Conn) asking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.words != nil && len(c.words.asked) > 0
+}
+
+// lastAnswers waits, after the client closed its side or said bye (a script's end), for the answers it still has to get. Bounded
+// by WriteTimeout.
 func (c *Conn) lastAnswers() {
 	c.mu.Lock()
 	if c.words == nil || len(c.words.asked) == 0 || phase(c.phase.Load()) >= phaseEnding {
