@@ -102,13 +102,13 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 
 // notify brings a room's notice to every member's player part on this node.
 func (l local) notify(e *envelope.Envelope) {
-	topic, event := e.Topic, e.Event
+	topic, event, seq := e.Topic, e.Event, e.Offset
 	payload := append(game.Payload(nil), e.Payload...)
 	l.n.workers.Each(func(w *shard.Worker) {
 		for _, key := range w.Local.(*worker).player.Members(topic) {
 			w.With(key, func(ent shard.Entity) {
 				if p, ok := ent.(*player.Entity); ok {
-					p.Notice(w, topic, event, payload)
+					p.Notice(w, topic, event, seq, payload)
 				}
 			})
 		}

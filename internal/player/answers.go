@@ -1,6 +1,11 @@
 package player
 
-import "gamed/protocol"
+import (
+	"cmp"
+	"slices"
+
+	"gamed/protocol"
+)
 
 // OpenCalls is how many calls of a session may be open at a time.
 const OpenCalls = 64
@@ -8,20 +13,25 @@ const OpenCalls = 64
 const (
 	keptAnswers = 128 // answers a session keeps
 	retryRefs   = 256 // refs answered with a retry code that stay open
+	maxForget   = 64  // recorded answers that were dropped: more are told to the backup at once
 )
 
 // answers are the last answers of a session by ref. A pure structure.
 type answers struct {
 	ring    []answer // grows up to keptAnswers
 	next    int      // where the next one goes once the ring is full
+	order   uint64   // of the answer kept last
 	highest uint64   // the highest ref used
 	dropped uint64   // the highest ref dropped from the ring
 	retry   []uint64 // refs answered with a retry code, in doubt or refused: never stale
+	forget  []uint64 // dropped ones that the backup still has
 }
 
 type answer struct {
 	ref   uint64
+	order uint64
 	frame []byte // the whole REPLY frame
+	saved bool   // the backup has it
 }
 
 // verdict is what is known of a ref.
@@ -33,7 +43,7 @@ const (
 	refStale
 )
 
-// judge says what is known of a ref, with the first answer when it is kept.
+// judge says what is known of a ref that is not open, with the first answer when it is kept.
 func (a *answers) judge(ref uint64) (verdict, []byte) {
 	if ref > a.highest {
 		return refNew, nil
@@ -43,13 +53,8 @@ func (a *answers) judge(ref uint64) (verdict, []byte) {
 			return refKept, a.ring[i].frame
 		}
 	}
-	if ref > a.dropped {
+	if ref > a.dropped || slices.Contains(a.retry, ref) {
 		return refNew, nil
-	}
-	for _, r := range a.retry {
-		if r == ref {
-			return refNew, nil
-		}
 	}
 	return refStale, nil
 }
@@ -57,28 +62,31 @@ func (a *answers) judge(ref uint64) (verdict, []byte) {
 // begun notes that a ref is in use.
 func (a *answers) begun(ref uint64) { a.highest = max(a.highest, ref) }
 
-// keep copies the answer to ref, and says which one it had to drop for it, 0 for none.
-func (a *answers) keep(ref uint64, frame []byte) (dropped uint64) {
+// keep copies the answer to ref, in the place of the oldest one when there are enough.
+func (a *answers) keep(ref uint64, frame []byte) *answer {
 	a.forgetRetry(ref)
+	a.order++
 	if len(a.ring) < keptAnswers {
 		if len(a.ring) == cap(a.ring) { // append would double; steps keep idle sessions small
 			bigger := make([]answer, len(a.ring), min(keptAnswers, max(1, 2*cap(a.ring))))
 			copy(bigger, a.ring)
 			a.ring = bigger
 		}
-		a.ring = append(a.ring, answer{ref, append([]byte(nil), frame...)})
-		return 0
+		a.ring = append(a.ring, answer{ref: ref, order: a.order, frame: append([]byte(nil), frame...)})
+		return &a.ring[len(a.ring)-1]
 	}
 	slot := &a.ring[a.next]
-	dropped = slot.ref
-	a.dropped = max(a.dropped, dropped)
-	slot.ref = ref
-	slot.frame = append(slot.frame[:0], frame...)
-	if cap(slot.frame) > 1024 && len(slot.frame) < 256 {
-		slot.frame = append([]byte(nil), frame...)
-	}
 	a.next = (a.next + 1) % keptAnswers
-	return dropped
+	a.dropped = max(a.dropped, slot.ref)
+	if slot.saved {
+		a.forget = append(a.forget, slot.ref)
+	}
+	old := slot.frame
+	if cap(old) > 1024 && len(frame) < 256 {
+		old = nil
+	}
+	*slot = answer{ref: ref, order: a.order, frame: append(old[:0], frame...)}
+	return slot
 }
 
 // keepOpen notes that ref was answered with a retry code: it may come again at any time.
@@ -91,18 +99,31 @@ func (a *answers) keepOpen(ref uint64) {
 }
 
 func (a *answers) forgetRetry(ref uint64) {
-	for i, r := range a.retry {
-		if r == ref {
-			a.retry = append(a.retry[:i], a.retry[i+1:]...)
-			return
+	if i := slices.Index(a.retry, ref); i >= 0 {
+		a.retry = slices.Delete(a.retry, i, i+1)
+	}
+}
+
+// restore takes answers back that were kept, in any order.
+func (a *answers) restore(list []answer) {
+	slices.SortFunc(list, func(x, y answer) int { return cmp.Compare(x.order, y.order) })
+	if extra := len(list) - keptAnswers; extra > 0 {
+		for _, old := range list[:extra] {
+			a.dropped = max(a.dropped, old.ref)
 		}
+		list = list[extra:]
+	}
+	a.ring, a.next = list, 0
+	for _, k := range list {
+		a.order = max(a.order, k.order)
+		a.highest = max(a.highest, k.ref)
 	}
 }
 
 // normalize makes every kept answer readable for a binary client.
 func (a *answers) normalize() {
 	for i := range a.ring {
-		r, ok := protocol.ParseReply(a.ring[i].frame[4:])
+		r, ok := protocol.ParseReply(a.ring[i].frame[protocol.LengthSize:])
 		if !ok || r.Status != protocol.CodeOK {
 			continue
 		}

@@ -2,6 +2,7 @@ package player
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"gamed/game"
@@ -10,23 +11,38 @@ import (
 	"gamed/protocol"
 )
 
+// openCall is a call of the client that was begun and not answered.
+type openCall struct {
+	ref      uint64
+	deadline time.Time
+	room     envelope.NodeID // who owned the room it was passed on to; zero: a part answers it
+	saved    bool            // the backup knows it: what it changed so far is there
+}
+
 // frames handles the calls of one read of the client's socket.
 func (p *Entity) frames(w *shard.Worker, e *envelope.Envelope) {
+	if p.isAsked(e) {
+		p.keepAsked(e)
+		return
+	}
 	if p.s == nil {
 		p.lost(e)
 		return
 	}
-	if !p.current(e) {
-		return // of a socket that was replaced: it has its GOAWAY
+	if !p.current(e) { // of a socket that was replaced, or one whose hello has not come yet
+		if b := RefuseFrames(nil, e.Payload, errNotHere); len(b) > 0 {
+			p.sendTo(p.gateway(e), e.Conn, 0, b)
+		}
+		return
 	}
 	b := e.Payload
-	for len(b) >= 4 {
+	for len(b) >= protocol.LengthSize {
 		n := int(binary.BigEndian.Uint32(b))
-		if n < 1 || n > len(b)-4 {
+		if n < 1 || n > len(b)-protocol.LengthSize {
 			break
 		}
-		body := b[4 : 4+n]
-		b = b[4+n:]
+		body := b[protocol.LengthSize : protocol.LengthSize+n]
+		b = b[protocol.LengthSize+n:]
 		if kind, ok := protocol.FrameKind(body); ok && kind == protocol.KindReply { // the gateway refused it: the ref stays open
 			if r, ok := protocol.ParseReply(body); ok && r.Ref > 0 {
 				p.s.answers.begun(r.Ref)
@@ -69,7 +85,11 @@ func (p *Entity) lost(e *envelope.Envelope) {
 func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 	s, ref := p.s, c.Ref
 	p.d.Metrics.calls.Add(1)
+	p.dirty &^= dirtyState // of the calls before it
 	if ref != 0 {
+		if s.isOpen(ref) {
+			return // its answer is on the way
+		}
 		switch v, frame := s.answers.judge(ref); v {
 		case refKept:
 			p.l.out = append(p.l.out, frame...)
@@ -77,30 +97,28 @@ func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 			return
 		case refStale:
 			p.l.out = protocol.AppendReplyError(p.l.out, ref, protocol.CodeStaleRef, "this ref is older than the answers kept", -1)
+			p.d.Metrics.failed.Add(1)
 			return
-		}
-		if s.isOpen(ref) {
-			return // its answer is on the way
 		}
 		s.answers.begun(ref)
 		if p.o.Full() {
-			p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeBusy, Text: "the backup is behind", Retry: 200 * time.Millisecond})
+			p.settle(ref, failed(protocol.CodeBusy, 200*time.Millisecond, "the backup is behind"))
 			return
 		}
 		if len(s.open) >= OpenCalls {
-			p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeBusy, Text: "64 calls are open", Retry: 100 * time.Millisecond})
+			p.settle(ref, failed(protocol.CodeBusy, 100*time.Millisecond, "64 calls are open"))
 			return
 		}
 	}
 	pt, g, fail := p.target(c.Topic)
-	if fail != "" {
-		p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeNotFound, Text: fail, Retry: -1})
+	if fail.Set {
+		p.settle(ref, fail)
 		return
 	}
 	event := p.intern(c.Event)
 	if pt == nil {
 		if g.Room == nil {
-			p.settle(w, ref, game.Answer{Set: true, Code: protocol.CodeNotFound, Text: "no such event", Retry: -1})
+			p.settle(ref, failed(protocol.CodeNotFound, -1, "no such event"))
 			return
 		}
 		p.forward(w, ref, string(c.Topic), event, c.Payload)
@@ -108,52 +126,73 @@ func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 	}
 	m := &p.l.msg
 	*m = game.Message{Event: event, Payload: c.Payload, From: game.Address{Player: p.Name(), Topic: pt.topic}, Client: true, Role: s.role}
-	f := game.Frame{Message: m, Wants: ref != 0, To: game.ReplyTo{Key: p.key, Ref: ref, Client: true, Session: s.id}}
-	p.handle(w, pt, f, func(a game.Answer) { p.settle(w, ref, a) }, func() {
-		p.forward(w, ref, pt.topic, event, m.Payload)
-	}, func() { p.opened(w, ref) })
+	out := p.handle(w, pt, game.Frame{Message: m, Wants: ref != 0, To: game.ReplyTo{Key: p.key, Ref: ref, Client: true, Session: s.id}})
+	switch {
+	case out.Forward:
+		p.forward(w, ref, pt.topic, event, c.Payload)
+	case out.Deferred:
+		p.opened(ref, openCall{deadline: w.Now().Add(callLimit), saved: p.dirty&dirtyState != 0})
+	default:
+		p.settle(ref, out.Answer)
+	}
+	p.effects(w, pt, out.Effects)
 }
 
-// target finds the part a topic's call goes to; pt is nil when the game has only a room.
-func (p *Entity) target(topic []byte) (pt *part, g *game.Game, fail string) {
+// failed is an answer that is not ok; retry below 0: no hint.
+func failed(code protocol.Code, retry time.Duration, text string) game.Answer {
+	return game.Answer{Set: true, Code: code, Text: text, Retry: retry}
+}
+
+// target finds the part a topic's call goes to, and makes it when there is none; pt is nil when the game has only a room.
+func (p *Entity) target(topic []byte) (pt *part, g *game.Game, fail game.Answer) {
 	for _, pt := range p.parts {
 		if pt.topic == string(topic) {
-			return pt, pt.game, ""
+			return pt, pt.game, fail
 		}
 	}
 	name, id, ok := protocol.SplitTopic(topic)
 	if !ok {
-		return nil, nil, "no such topic"
+		return nil, nil, failed(protocol.CodeNotFound, -1, "no such topic")
 	}
 	g = p.d.Games[string(name)]
 	if g == nil {
-		return nil, nil, "no such game"
+		return nil, nil, failed(protocol.CodeNotFound, -1, "no such game")
 	}
 	if g.HasTopic != nil && !g.HasTopic(string(id)) {
-		return nil, nil, "no such topic"
+		return nil, nil, failed(protocol.CodeNotFound, -1, "no such topic")
 	}
 	if g.Player == nil {
-		return nil, g, ""
+		return nil, g, fail
 	}
 	pt = &part{topic: string(topic), game: g, impl: g.Player(string(id))}
-	p.addPart(pt)
-	return pt, g, ""
+	if !p.addPart(pt) {
+		return nil, nil, failed(protocol.CodeBusy, time.Second, "you are in too many topics")
+	}
+	return pt, g, fail
 }
 
 // addPart makes room by forgetting a part that has no state, so that a client cannot fill memory with topics.
-func (p *Entity) addPart(pt *part) {
-	if len(p.parts) >= maxParts {
-		for i, old := range p.parts {
-			if !old.kept && !p.timers.InScope(old.topic) && !p.s.in(old.topic) {
-				p.parts[i] = pt
-				return
-			}
+func (p *Entity) addPart(pt *part) bool {
+	if len(p.parts) < maxParts {
+		p.parts = append(slices.Grow(p.parts, 1), pt)
+		return true
+	}
+	for i, old := range p.parts {
+		if !old.kept && !p.timers.InScope(old.topic) && !p.s.in(old.topic) && !p.waits(old.topic) {
+			p.parts[i] = pt
+			return true
 		}
 	}
-	if p.parts == nil {
-		p.parts = make([]*part, 0, 1)
+	return false
+}
+
+// waits says whether the part of a topic waits for an answer.
+func (p *Entity) waits(topic string) (waits bool) {
+	p.calls.Each(func(c *pending) { waits = waits || c.topic == topic && c.resume == nil })
+	for i := range p.again {
+		waits = waits || p.again[i].call.topic == topic
 	}
-	p.parts = append(p.parts, pt)
+	return waits
 }
 
 func (p *Entity) find(topic string) *part {
@@ -175,30 +214,44 @@ func (p *Entity) forward(w *shard.Worker, ref uint64, topic, event string, paylo
 	e := envelope.Envelope{Kind: kind, Key: envelope.RoomKey(topic), Topic: topic, Event: event, From: p.key, FromTopic: topic,
 		Ref: ref, TTL: callLimit, Flags: envelope.FlagClient, Role: s.role, Payload: payload, Conn: s.conn, Node: s.node, Session: s.id}
 	p.o.Route(&e)
-	p.opened(w, ref)
+	p.opened(ref, openCall{deadline: w.Now().Add(callLimit), room: p.owner(e.Key)})
 }
 
-func (p *Entity) opened(w *shard.Worker, ref uint64) {
-	if ref != 0 {
-		p.s.open = append(p.s.open, openCall{ref, w.Now().Add(callLimit)})
+// owner is who owns a key at this moment; zero: nobody.
+func (p *Entity) owner(key string) envelope.NodeID {
+	n, _ := p.d.Replica.Router.Table().OwnerOf(shard.PartitionOf(key))
+	return n
+}
+
+func (p *Entity) opened(ref uint64, o openCall) {
+	if ref == 0 {
+		return
+	}
+	o.ref = ref
+	p.s.open = append(p.s.open, o)
+	if o.saved {
+		p.dirty |= dirtyOpen
 	}
 }
 
 // refusal is what a client is told when the router refused.
 func refusal(err error) game.Answer {
 	if busy(err) {
-		return game.Answer{Set: true, Code: protocol.CodeBusy, Text: "too much waits there", Retry: 200 * time.Millisecond}
+		return failed(protocol.CodeBusy, 200*time.Millisecond, "too much waits there")
 	}
-	return game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "its owner cannot be reached", Retry: 500 * time.Millisecond}
+	return failed(protocol.CodeUnavailable, 500*time.Millisecond, "its owner cannot be reached")
 }
 
 // settle answers the client's call and keeps the answer.
-func (p *Entity) settle(_ *shard.Worker, ref uint64, a game.Answer) {
+func (p *Entity) settle(ref uint64, a game.Answer) {
 	s := p.s
 	if ref == 0 || s == nil {
 		return
 	}
-	s.closeCall(ref)
+	saved := s.closeCall(ref)
+	if saved {
+		p.dirty |= dirtyOpen
+	}
 	from := len(p.l.out)
 	if a.Code == protocol.CodeOK {
 		payload := a.Payload
@@ -213,17 +266,20 @@ func (p *Entity) settle(_ *shard.Worker, ref uint64, a game.Answer) {
 		p.l.out = protocol.AppendReplyError(p.l.out, ref, a.Code, a.Text, envelope.RetryMS(a))
 		p.d.Metrics.failed.Add(1)
 	}
-	if len(p.l.out)-from-4 > protocol.MaxFrameOut {
-		p.l.out = protocol.AppendReplyError(p.l.out[:from], ref, protocol.CodeInternal, "the answer is longer than a frame", -1)
-		a.Code = protocol.CodeInternal
+	if len(p.l.out)-from-protocol.LengthSize > protocol.MaxFrameOut {
+		p.l.out = protocol.AppendReplyError(p.l.out[:from], ref, protocol.CodeInvalid, "the answer is longer than a frame", -1)
+		a.Code = protocol.CodeInvalid // not internal: something may have been changed
 	}
 	if a.Code.Class() == protocol.ClassRetry {
 		s.answers.keepOpen(ref)
 		return
 	}
-	dropped := s.answers.keep(ref, p.l.out[from:])
-	if p.dirty&dirtyState != 0 { // the change, its ref and its answer travel together
-		p.recordAnswer(ref, p.l.out[from:], dropped)
+	kept := s.answers.keep(ref, p.l.out[from:])
+	switch {
+	case saved || p.dirty&dirtyState != 0: // the change, its ref and its answer travel together
+		p.recordAnswer(kept)
+	case len(s.answers.forget) >= maxForget:
+		p.forgetAnswers()
 	}
 }
 

@@ -13,69 +13,63 @@ import (
 	"gamed/protocol"
 )
 
+// part is a game's player part for one topic.
+type part struct {
+	topic    string
+	game     *game.Game
+	impl     game.Player
+	snapshot []byte // the committed state
+	kept     bool   // it has committed state
+	noticed  uint64 // the number of the room's last notice
+}
+
+// errNotHere refuses calls of a connection that is not the session's.
+var errNotHere = errors.New("the session is not at this connection")
+
 func busy(err error) bool { return errors.Is(err, actor.ErrFull) || errors.Is(err, shard.ErrBusy) }
 
-// handle runs a part's Call. settle gives the answer; forwarded and deferred are called when the part did that instead.
-func (p *Entity) handle(w *shard.Worker, pt *part, f game.Frame, settle func(game.Answer), forwarded, deferred func()) {
+// handle runs a part's Call and commits what it changed. The caller gives the answer, then has the effects done. A handler that
+// failed has an answer and no effects.
+func (p *Entity) handle(w *shard.Worker, pt *part, f game.Frame) game.Outcome {
 	if left := p.q.Left(w.Now()); left > 0 {
-		settle(game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "quarantined after repeated failures", Retry: left})
-		return
+		return game.Outcome{Answer: failed(protocol.CodeUnavailable, left, "quarantined after repeated failures")}
 	}
 	c := p.begin(w, pt, f)
 	if !p.run(w, pt, func() { pt.impl.Call(c, f.Message) }) {
-		settle(game.Answer{Set: true, Code: protocol.CodeInternal, Text: "the handler failed; nothing was changed", Retry: 100 * time.Millisecond})
-		return
+		return game.Outcome{Answer: failed(protocol.CodeInternal, 100*time.Millisecond, "the handler failed; nothing was changed")}
 	}
 	out := c.Outcome()
 	p.commit(pt, out)
-	switch {
-	case out.Forward:
-		forwarded()
-	case out.Deferred:
-		deferred()
-	case out.Answer.Set:
-		settle(out.Answer)
-	default:
-		settle(game.Answer{Set: true, Code: protocol.CodeOK})
+	if !out.Answer.Set {
+		out.Answer = game.Answer{Set: true, Code: protocol.CodeOK}
 	}
-	p.effects(w, pt, out.Effects, f.Message != nil && f.Message.Client)
+	return out
 }
 
-// invoke runs another ability of a part.
-func (p *Entity) invoke(w *shard.Worker, pt *part, m *game.Message, f func(c *game.Context)) {
+// invoke runs another ability of a part. False: it failed, or is in quarantine, and nothing was done.
+func (p *Entity) invoke(w *shard.Worker, pt *part, f func(c *game.Context)) bool {
 	if p.q.Left(w.Now()) > 0 {
-		return
+		return false
 	}
-	c := p.begin(w, pt, game.Frame{Message: m})
-	if p.run(w, pt, func() { f(c) }) {
-		out := c.Outcome()
-		p.commit(pt, out)
-		p.effects(w, pt, out.Effects, false)
+	c := p.begin(w, pt, game.Frame{})
+	if !p.run(w, pt, func() { f(c) }) {
+		return false
 	}
+	out := c.Outcome()
+	p.commit(pt, out)
+	p.effects(w, pt, out.Effects)
+	return true
 }
 
 func (p *Entity) begin(w *shard.Worker, pt *part, f game.Frame) *game.Context {
 	f.At = w.Now()
 	f.Me = game.Address{Player: p.Name(), Topic: pt.topic}
-	f.Tallies = tallies{p, w.Now()}
+	p.l.tally = tallies{p, f.At}
+	f.Tallies = &p.l.tally
 	p.l.Tallies.Begin()
 	p.l.added = p.l.added[:0]
 	p.l.ctx.Begin(f)
 	return &p.l.ctx
-}
-
-// tallies binds the worker's tallies to the player and the moment.
-type tallies struct {
-	p   *Entity
-	now time.Time
-}
-
-func (t tallies) Add(topic, round string, slot int, n int64, name string) bool {
-	if !t.p.l.Tallies.Add(t.now, topic, round, slot, n, name) {
-		return false
-	}
-	t.p.l.added = append(t.p.l.added, contribution{given{topic, round}, slot, n, name != ""})
-	return true
 }
 
 // run calls f; if it panics the part goes back to its committed state.
@@ -94,6 +88,7 @@ func (p *Entity) run(w *shard.Worker, pt *part, f func()) (ok bool) {
 
 func (p *Entity) crashed(w *shard.Worker, pt *part, cause any) {
 	p.l.Tallies.Undo()
+	p.l.added = p.l.added[:0]
 	what := pt.topic
 	if m := p.l.ctx.Message; m != nil {
 		what += " " + m.Event
@@ -109,19 +104,22 @@ func (p *Entity) crashed(w *shard.Worker, pt *part, cause any) {
 	}
 }
 
-// commit makes what the handler changed the state to go back to.
+// commit makes what the handler changed the state to go back to. Whatever it did that others can notice makes its answer one to be
+// recorded, so that it is not done again.
 func (p *Entity) commit(pt *part, out game.Outcome) {
 	if out.Changed {
 		pt.snapshot = append(pt.snapshot[:0], p.l.snap...)
 		pt.kept = true
-		p.dirty |= dirtyState
 		p.l.change.Put(partSection+pt.topic, pt.snapshot)
+	}
+	if out.Changed || len(out.Effects) > 0 {
+		p.dirty |= dirtyState
 	}
 	p.commitTallies()
 }
 
 // effects does what the handler asked for, in order.
-func (p *Entity) effects(w *shard.Worker, pt *part, effects []game.Effect, client bool) {
+func (p *Entity) effects(w *shard.Worker, pt *part, effects []game.Effect) {
 	for i := range effects {
 		f := &effects[i]
 		switch f.Kind {
@@ -133,7 +131,7 @@ func (p *Entity) effects(w *shard.Worker, pt *part, effects []game.Effect, clien
 			e := p.message(envelope.Cast, pt, f)
 			p.o.Route(&e)
 		case game.EffectAnswer:
-			p.answer(w, f.To, f.Answer)
+			p.answer(f.To, f.Answer)
 		case game.EffectTimer:
 			p.timers.Set(pt.topic, f.Name, w.Now().Add(f.After))
 			p.dirty |= dirtyTimers
@@ -168,26 +166,13 @@ func (p *Entity) message(kind envelope.Kind, pt *part, f *game.Effect) envelope.
 	return e
 }
 
-func (p *Entity) sendCall(w *shard.Worker, pt *part, f *game.Effect) {
-	deadline := w.Now().Add(game.CallTimeout)
-	e := p.message(envelope.Call, pt, f)
-	ref, ok := p.calls.Add(pending{topic: pt.topic, tag: f.Name}, deadline)
-	if !ok {
-		p.d.Log.Warn("too many open calls of one player", "key", p.key)
-		return
-	}
-	e.Ref = ref
-	p.dirty |= dirtyCalls
-	p.o.Route(&e)
-}
-
 // answer gives an answer to who waits for it: the client, or another entity.
-func (p *Entity) answer(w *shard.Worker, to game.ReplyTo, a game.Answer) {
+func (p *Entity) answer(to game.ReplyTo, a game.Answer) {
 	switch {
 	case to.Ref == 0:
 	case to.Client && to.Key == p.key:
 		if p.s != nil && p.s.id == to.Session && p.s.isOpen(to.Ref) {
-			p.settle(w, to.Ref, a)
+			p.settle(to.Ref, a)
 		}
 	default:
 		e := envelope.Envelope{Kind: envelope.Reply, Key: to.Key, Ref: to.Ref, Event: string(a.Code), Payload: envelope.AnswerPayload(a)}
@@ -207,75 +192,46 @@ func (p *Entity) called(w *shard.Worker, e *envelope.Envelope) {
 	}
 	pt, _, fail := p.target([]byte(e.Topic))
 	if pt == nil {
-		if fail == "" {
-			fail = "the game has no player part"
+		if !fail.Set {
+			fail = failed(protocol.CodeNotFound, -1, "the game has no player part")
 		}
-		p.answer(w, to, game.Answer{Set: true, Code: protocol.CodeNotFound, Text: fail, Retry: -1})
+		p.answer(to, fail)
 		return
 	}
 	from := game.Address{Topic: e.FromTopic}
 	if name, ok := envelope.PlayerOf(e.From); ok {
 		from.Player = name
 	}
-	m := &game.Message{Event: e.Event, Payload: e.Payload, From: from}
-	p.handle(w, pt, game.Frame{Message: m, Wants: to.Ref != 0, To: to}, func(a game.Answer) { p.answer(w, to, a) }, func() {
-		p.answer(w, to, game.Answer{Set: true, Code: protocol.CodeInternal, Text: "a message of another entity was forwarded", Retry: -1})
-	}, func() {})
+	m := &p.l.msg
+	*m = game.Message{Event: e.Event, Payload: e.Payload, From: from}
+	out := p.handle(w, pt, game.Frame{Message: m, Wants: to.Ref != 0, To: to})
+	switch {
+	case out.Deferred:
+	case out.Forward:
+		p.answer(to, failed(protocol.CodeInternal, -1, "a message of another entity was forwarded"))
+	default:
+		p.answer(to, out.Answer)
+	}
+	p.effects(w, pt, out.Effects)
 }
 
-// replied handles the answer to a call.
-func (p *Entity) replied(w *shard.Worker, e *envelope.Envelope) {
-	if e.Session != "" && p.s != nil && p.s.id == e.Session {
-		switch {
-		case e.Flags&envelope.FlagJoined != 0:
-			p.joined(e.FromTopic)
-		case e.Flags&envelope.FlagLeft != 0:
-			p.leave(e.FromTopic)
-		}
-	}
-	a := envelope.AnswerOf(e.Event, e.Payload)
-	if e.Flags&envelope.FlagClient == 0 {
-		p.answered(w, e.Ref, a, e.Offset)
-		return
-	}
-	if p.s != nil && p.s.id == e.Session && p.s.isOpen(e.Ref) {
-		p.settle(w, e.Ref, a)
-	}
-}
-
-// answered brings the outcome of a call to the part that made it.
-func (p *Entity) answered(w *shard.Worker, ref uint64, a game.Answer, offset uint64) {
-	call, ok := p.calls.Take(ref)
-	if !ok {
-		return // its deadline had passed
-	}
-	p.dirty |= dirtyCalls
-	if call.resume != nil {
-		p.resumed(w, call, a, offset)
-		return
-	}
-	pt := p.find(call.topic)
-	if pt == nil {
-		return
-	}
-	p.invoke(w, pt, nil, func(c *game.Context) {
-		if h, ok := pt.impl.(game.Answered); ok {
-			h.Answered(c, call.tag, a.Code, envelope.AnswerPayload(a))
-		}
-	})
-}
-
-// Notice brings what a room told its members to the player part.
-func (p *Entity) Notice(w *shard.Worker, topic, event string, payload game.Payload) {
+// Notice brings what a room told its members to the player part, once: seq is the room's number of it, 0 when it has none.
+func (p *Entity) Notice(w *shard.Worker, topic, event string, seq uint64, payload game.Payload) {
 	pt := p.find(topic)
-	if pt == nil {
+	if pt == nil || !p.s.in(topic) || seq != 0 && seq <= pt.noticed {
 		return
 	}
 	p.start()
-	p.invoke(w, pt, nil, func(c *game.Context) {
+	done := p.invoke(w, pt, func(c *game.Context) {
 		if h, ok := pt.impl.(game.Noticed); ok {
 			h.Notice(c, event, payload)
 		}
 	})
+	if seq != 0 {
+		pt.noticed = seq
+		if done && p.dirty&dirtyState != 0 { // else hearing it again on another node does no harm
+			p.recordNoticed(pt)
+		}
+	}
 	p.finish(w)
 }

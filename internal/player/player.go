@@ -42,6 +42,7 @@ type Local struct {
 	snap    []byte       // the state a handler left behind, before it is committed
 	change  state.Change // what the message being handled changed
 	scratch []byte
+	tally   tallies
 	added   []contribution                  // to tallies, by the message being handled
 	topics  map[string]map[*Entity]struct{} // members with a player part, by topic
 	names   map[string]string               // interned events
@@ -69,27 +70,13 @@ type Entity struct {
 	parts  []*part
 	own    stream.Stream
 	timers actor.Timers
-	calls  actor.Calls[pending]
+	calls  actor.Calls[*pending]
+	again  []later
 	q      actor.Quarantine
 	o      replica.Outbox
+	asked  *asking
 	dirty  dirt
-	given  map[given][]int64 // what this player added to tallies, by topic and round
-}
-
-// part is a game's player part for one topic.
-type part struct {
-	topic    string
-	game     *game.Game
-	impl     game.Player
-	snapshot []byte // the committed state
-	kept     bool   // it has committed state
-}
-
-// pending is a call that waits for its answer.
-type pending struct {
-	topic  string // of the part that called, or of the room that is resumed
-	tag    string
-	resume *resume // not nil: a room's answer to a resume
+	given  []*gave // what this player added to tallies, by their last use
 }
 
 // New makes the entity of a player's key.
@@ -122,26 +109,37 @@ func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
 func (p *Entity) Wake(w *shard.Worker) {
 	p.start()
 	now := w.Now()
-	for {
-		t, due := p.timers.Due(now)
-		if !due {
-			break
-		}
-		p.dirty |= dirtyTimers
-		if pt := p.find(t.Scope); pt != nil {
-			p.invoke(w, pt, nil, func(c *game.Context) {
-				if h, ok := pt.impl.(game.Timed); ok {
-					h.Timer(c, t.Name)
-				}
-			})
-		}
-	}
+	p.ring(w)
 	for _, ref := range p.calls.Expired(now) {
-		p.answered(w, ref, game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "no answer within its deadline", Retry: -1}, 0)
+		p.answered(w, ref, failed(protocol.CodeUnavailable, -1, "no answer within its deadline"), 0)
 	}
+	p.doAgain(w)
 	p.expire(w)
 	p.o.Again(p.d.Replica, now, p.key, p.whole)
 	p.finish(w)
+}
+
+// ring brings timers that are due to their parts. One whose handler fails is tried again.
+func (p *Entity) ring(w *shard.Worker) {
+	for {
+		t, due := p.timers.Due(w.Now())
+		if !due {
+			return
+		}
+		p.dirty |= dirtyTimers
+		pt := p.partOf(t.Scope)
+		if pt == nil {
+			continue
+		}
+		done := p.invoke(w, pt, func(c *game.Context) {
+			if h, ok := pt.impl.(game.Timed); ok {
+				h.Timer(c, t.Name)
+			}
+		})
+		if !done {
+			p.timers.Set(t.Scope, t.Name, w.Now().Add(max(retryEvery, p.q.Left(w.Now()))))
+		}
+	}
 }
 
 // start prepares for one message, finish sends what it left and asks for the next wake-up.
@@ -171,6 +169,9 @@ func (p *Entity) finish(w *shard.Worker) {
 	if at, ok := p.calls.Next(); ok {
 		w.WakeAt(at)
 	}
+	for i := range p.again {
+		w.WakeAt(p.again[i].at)
+	}
 	if at, ok := p.sessionDeadline(); ok {
 		w.WakeAt(at)
 	}
@@ -187,7 +188,7 @@ func (p *Entity) sendTo(node envelope.NodeID, conn uint64, flags uint16, frames 
 
 // Idle implements shard.Entity: nothing that only memory knows would be lost.
 func (p *Entity) Idle(*shard.Worker) bool {
-	if p.s != nil || p.own.Offset() > 0 || p.timers.Len() > 0 || p.calls.Len() > 0 || p.o.Waits() {
+	if p.s != nil || p.own.Offset() > 0 || p.timers.Len() > 0 || p.calls.Len() > 0 || len(p.again) > 0 || p.o.Waits() {
 		return false
 	}
 	for _, pt := range p.parts {

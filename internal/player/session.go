@@ -27,24 +27,27 @@ type session struct {
 	resume  *resume // rooms that have not said yet what was missed
 }
 
-type openCall struct {
-	ref      uint64
-	deadline time.Time
-}
-
 // resume collects the rooms' answers that WELCOME has to tell.
 type resume struct {
-	conn   uint64
 	left   int
+	seen   []protocol.Seen
 	missed []protocol.Missed
+	until  time.Time // rooms are asked again until then
 }
 
 func (s *session) isOpen(ref uint64) bool {
 	return slices.ContainsFunc(s.open, func(o openCall) bool { return o.ref == ref })
 }
 
-func (s *session) closeCall(ref uint64) {
-	s.open = slices.DeleteFunc(s.open, func(o openCall) bool { return o.ref == ref })
+// closeCall takes a call off the open ones, and says whether the backup knows it.
+func (s *session) closeCall(ref uint64) (saved bool) {
+	i := slices.IndexFunc(s.open, func(o openCall) bool { return o.ref == ref })
+	if i < 0 {
+		return false
+	}
+	saved = s.open[i].saved
+	s.open = slices.Delete(s.open, i, i+1)
+	return saved
 }
 
 func (s *session) in(topic string) bool { return s != nil && slices.Contains(s.topics, topic) }
@@ -57,6 +60,10 @@ func newSessionID() string {
 
 // hello begins a session, or goes on with the one named.
 func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
+	if p.ask(e) {
+		return
+	}
+	defer p.confirmed(w, e)
 	seen, _ := protocol.ParseSeen(e.Payload) // made by the gateway; nothing seen when it is damaged
 	s := p.s
 	resumed := s != nil && e.Session == s.id
@@ -79,17 +86,18 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	if wasText && !s.text {
 		s.answers.normalize()
 	}
-	s.resume = &resume{conn: s.conn}
+	s.resume = &resume{seen: seen, until: w.Now().Add(helloWait)}
 	if !resumed {
-		p.welcome(w, false)
+		p.welcome(false)
 		return
 	}
 	p.replay(seen)
 	for _, topic := range s.topics {
-		p.resumeTopic(w, topic, seen)
+		s.resume.left++
+		p.askRoom(w, &pending{topic: topic, resume: s.resume})
 	}
-	if s.resume != nil && s.resume.left == 0 {
-		p.welcome(w, true)
+	if s.resume.left == 0 {
+		p.welcome(true)
 	}
 }
 
@@ -106,86 +114,95 @@ func (p *Entity) replay(seen []protocol.Seen) {
 	p.s.resume.missed = append(p.s.resume.missed, protocol.Missed{Topic: "", Missed: missed})
 }
 
-// resumeTopic asks a room to go on with the stream at the new connection.
-func (p *Entity) resumeTopic(w *shard.Worker, topic string, seen []protocol.Seen) {
+// askRoom asks a room to go on with the stream at the session's connection.
+func (p *Entity) askRoom(w *shard.Worker, call *pending) {
 	s := p.s
-	offset, named := seenOf(seen, topic)
-	e := envelope.Envelope{Kind: envelope.Call, Key: envelope.RoomKey(topic), Topic: topic, From: p.key, FromTopic: topic, TTL: helloWait,
+	offset, named := seenOf(s.resume.seen, call.topic)
+	e := envelope.Envelope{Kind: envelope.Call, Key: envelope.RoomKey(call.topic), Topic: call.topic, From: p.key, FromTopic: call.topic, TTL: helloWait,
 		Flags: envelope.FlagResume, Offset: offset, Conn: s.conn, Node: s.node, Session: s.id}
 	if named {
 		e.Event = "seen"
 	}
-	ref, ok := p.calls.Add(pending{topic: topic, resume: s.resume}, w.Now().Add(helloWait))
-	if !ok {
+	call.to = p.owner(e.Key)
+	if !p.wait(call, s.resume.until) {
+		p.again = append(p.again, later{w.Now().Add(resumeEvery), call})
 		return
 	}
-	e.Ref = ref
-	s.resume.left++
+	e.Ref = call.ref
 	p.o.Route(&e)
 }
 
 // resumed takes a room's answer: offset 1 says that something was missed.
-func (p *Entity) resumed(w *shard.Worker, call pending, a game.Answer, offset uint64) {
+func (p *Entity) resumed(w *shard.Worker, call *pending, a game.Answer, offset uint64) {
 	s, r := p.s, call.resume
 	if s == nil || s.resume != r {
 		return // another hello came meanwhile
 	}
-	r.left--
-	switch a.Code {
-	case protocol.CodeOK:
+	switch {
+	case a.Code == protocol.CodeOK:
 		r.missed = append(r.missed, protocol.Missed{Topic: call.topic, Missed: offset != 0})
-	case protocol.CodeNotFound: // the room does not know the member any more
+	case a.Code == protocol.CodeNotFound: // the room does not know the member any more
 		p.leave(call.topic)
 		p.notifyLeft(w, call.topic)
 		r.missed = append(r.missed, protocol.Missed{Topic: call.topic, Missed: true})
+	case w.Now().Add(resumeEvery).Before(r.until): // its owner fails over
+		p.again = append(p.again, later{w.Now().Add(resumeEvery), call})
+		return
 	default:
 		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeUnavailable, Reason: "topic " + call.topic + " cannot be reached", RetryMS: 1000}))
-		s.conn, s.resume = 0, nil
-		s.expires = w.Now().Add(p.d.SessionTTL)
+		p.cut(w)
 		return
 	}
-	if r.left == 0 {
-		p.welcome(w, true)
+	if r.left--; r.left == 0 {
+		p.welcome(true)
 	}
 }
 
-func (p *Entity) welcome(_ *shard.Worker, resumed bool) {
+// cut notes that the session has no socket any more.
+func (p *Entity) cut(w *shard.Worker) {
+	p.s.conn, p.s.resume = 0, nil
+	p.s.expires = w.Now().Add(p.d.SessionTTL)
+	p.dirty |= dirtySession
+}
+
+func (p *Entity) welcome(resumed bool) {
 	s := p.s
 	f := protocol.AppendWelcome(nil, protocol.Welcome{Player: p.Name(), Session: s.id, Node: s.node.Name, Resumed: resumed,
 		Missed: s.resume.missed, Degraded: p.d.Degraded(), HeartbeatMS: p.d.HeartbeatMS, Limits: p.d.Limits})
 	s.resume = nil
-	p.send(envelope.FlagWelcome, f)
+	p.o.ToNode(s.node, &envelope.Envelope{Kind: envelope.Out, Key: p.key, Conn: s.conn, Flags: envelope.FlagWelcome, Payload: f})
 }
 
 // gone notes that the client's socket ended, or that the client left for good.
 func (p *Entity) gone(w *shard.Worker, e *envelope.Envelope) {
+	if p.isAsked(e) {
+		p.asked = nil
+		return
+	}
 	s := p.s
 	if s == nil || !p.current(e) {
 		return
 	}
-	s.conn, s.resume = 0, nil
-	p.dirty |= dirtySession
+	p.cut(w)
 	if e.Flags&envelope.FlagBye != 0 {
 		p.end(w)
-		return
 	}
-	s.expires = w.Now().Add(p.d.SessionTTL)
 }
 
 // end ends the session: its topics are left.
 func (p *Entity) end(w *shard.Worker) {
 	s := p.s
 	topics := s.topics
+	s.topics = nil
 	for _, topic := range topics {
 		p.unindex(topic)
-		p.o.Route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.RoomKey(topic), Topic: topic, Flags: envelope.FlagLeft, From: p.key, Session: s.id})
+		p.tellLeft(w, &pending{topic: topic, left: s.id})
 	}
-	s.topics = nil
 	for _, topic := range topics {
 		p.notifyLeft(w, topic)
 	}
 	p.s = nil
-	p.dirty |= dirtySession | dirtyEnded
+	p.dirty |= dirtySession
 	p.endAnswers(s)
 	p.d.Metrics.sessions.Add(-1)
 }
@@ -235,7 +252,7 @@ func (p *Entity) expire(w *shard.Worker) {
 	}
 	for i := 0; i < len(s.open); {
 		if o := s.open[i]; !o.deadline.After(now) {
-			p.settle(w, o.ref, game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "no answer within 10 s", Retry: 100 * time.Millisecond})
+			p.settle(o.ref, failed(protocol.CodeUnavailable, 100*time.Millisecond, "no answer within 10 s"))
 			continue // settle removed it
 		}
 		i++
@@ -261,14 +278,22 @@ func (p *Entity) sessionDeadline() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// joined and leave keep the session's topics and the worker's index of members.
-func (p *Entity) joined(topic string) {
-	if p.s.in(topic) || len(p.s.topics) >= maxTopics {
+// joined notes that the room of topic has the player as a member. He hears of its notices after number noticed.
+func (p *Entity) joined(w *shard.Worker, topic string, noticed uint64) {
+	if p.s.in(topic) {
+		return
+	}
+	if len(p.s.topics) >= maxTopics {
+		p.tellLeft(w, &pending{topic: topic, left: p.s.id})
 		return
 	}
 	p.s.topics = append(p.s.topics, topic)
 	p.dirty |= dirtySession | dirtyState
 	p.index(topic)
+	if pt := p.find(topic); pt != nil && noticed != pt.noticed {
+		pt.noticed = noticed
+		p.recordNoticed(pt)
+	}
 }
 
 // index makes the worker tell the player part what the room of topic tells its members.
@@ -314,7 +339,7 @@ func (p *Entity) notifyLeft(w *shard.Worker, topic string) {
 	if pt == nil {
 		return
 	}
-	p.invoke(w, pt, nil, func(c *game.Context) {
+	p.invoke(w, pt, func(c *game.Context) {
 		if h, ok := pt.impl.(game.Leaver); ok {
 			h.Left(c, p.Name())
 		}

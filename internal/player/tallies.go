@@ -1,0 +1,117 @@
+package player
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"gamed/game"
+	"gamed/protocol"
+)
+
+// given names a round that the player added to.
+type given struct{ topic, round string }
+
+// contribution is one addition to a tally.
+type contribution struct {
+	given
+	slot int
+	n    int64
+	name bool
+}
+
+// gave is all that the player added to one round: the slots' sums, then how often he was marked by name.
+type gave struct {
+	given
+	sum   []int64
+	order uint64 // rounds are in the order of their last use
+}
+
+// keptGiven is how many rounds of all topics a player's additions are remembered of: the last ones.
+const keptGiven = 16
+
+// tallies binds the worker's tallies to the player and the moment. It implements game.Tallies.
+type tallies struct {
+	p   *Entity
+	now time.Time
+}
+
+// Add implements game.Tallies.
+func (t *tallies) Add(topic, round string, slot int, n int64, name string) bool {
+	if !t.p.l.Tallies.Add(t.now, topic, round, slot, n, name) {
+		return false
+	}
+	t.p.l.added = append(t.p.l.added, contribution{given{topic, round}, slot, n, name != ""})
+	return true
+}
+
+// commitTallies records what the handler added to tallies, so that a new owner of the partition can count it.
+func (p *Entity) commitTallies() {
+	for _, c := range p.l.added {
+		g := p.gave(c.given)
+		g.sum[c.slot] += c.n
+		if c.name {
+			g.sum[game.TallySlots]++
+		}
+		p.l.change.Put(g.section(), p.appendGave(g))
+		p.dirty |= dirtyState
+	}
+	p.l.added = p.l.added[:0]
+}
+
+// gave finds what was added to a round, or begins to remember it in the place of the round that was not used for longest. It is
+// last in the list from now on.
+func (p *Entity) gave(k given) *gave {
+	i := slices.IndexFunc(p.given, func(g *gave) bool { return g.given == k })
+	var g *gave
+	switch {
+	case i >= 0:
+		g = p.given[i]
+		p.given = slices.Delete(p.given, i, i+1)
+	default:
+		if len(p.given) >= keptGiven {
+			p.l.change.Delete(p.given[0].section())
+			p.given = slices.Delete(p.given, 0, 1)
+		}
+		g = &gave{given: given{strings.Clone(k.topic), strings.Clone(k.round)}, sum: make([]int64, game.TallySlots+1)}
+	}
+	g.order = 1
+	if n := len(p.given); n > 0 {
+		g.order = p.given[n-1].order + 1
+	}
+	p.given = append(p.given, g)
+	return g
+}
+
+func (g *gave) section() string { return tallySection + g.topic + "\x00" + g.round }
+
+// appendGave encodes into the worker's scratch: the sums, the order.
+func (p *Entity) appendGave(g *gave) []byte {
+	b := protocol.AppendArray(p.l.scratch[:0], len(g.sum)+1)
+	for _, n := range g.sum {
+		b = protocol.AppendInt(b, n)
+	}
+	p.l.scratch = protocol.AppendUint(b, g.order)
+	return p.l.scratch
+}
+
+// restoreTally takes back one round: it counts here from now on.
+func (p *Entity) restoreTally(now time.Time, key string, b []byte) {
+	topic, round, ok := strings.Cut(key, "\x00")
+	c := protocol.NewCursor(b)
+	n, isArray := c.Array()
+	if !ok || !isArray || n != game.TallySlots+2 {
+		p.d.Log.Error("what a player added to a tally is damaged and lost", "key", p.key, "topic", topic, "round", round)
+		return
+	}
+	g := &gave{given: given{topic, round}, sum: make([]int64, game.TallySlots+1)}
+	for i := range g.sum {
+		g.sum[i], ok = c.Int()
+		if !ok {
+			return
+		}
+	}
+	g.order, _ = c.Uint()
+	p.given = append(p.given, g)
+	p.l.Tallies.Restore(now, topic, round, g.sum[:game.TallySlots], p.Name(), g.sum[game.TallySlots] > 0)
+}
