@@ -72,6 +72,12 @@ type (
 	Leaver interface {
 		Left(c *Context, player string)
 	}
+	// Replayer (room part) brings up to date what a member who resumes gets again: it is asked for each push of the stream that is
+	// replayed, with its offset, and gives the payload to send, p itself when nothing has to change. It must not change state,
+	// and what it asks of c is not done.
+	Replayer interface {
+		Replay(c *Context, offset uint64, event string, p Payload) Payload
+	}
 	// Collected (room part) gets the result of Context.Collect: the sum over all partitions, exact.
 	Collected interface {
 		Collected(c *Context, round string, t Tally)

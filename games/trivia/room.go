@@ -170,6 +170,19 @@ func (r *room) finish(c *game.Context) {
 	r.tell(c)
 }
 
+// Replay implements game.Replayer: how long a question is still open is reckoned anew. The open one is always the newest push.
+func (r *room) Replay(c *game.Context, offset uint64, event string, p game.Payload) game.Payload {
+	if event != "question" {
+		return p
+	}
+	f, rest := p.Fields(), int64(0)
+	if offset == c.StreamOffset() {
+		rest = r.rest(c.Now())
+	}
+	return game.NewMap().Raw("q", f.Raw("q")).Raw("of", f.Raw("of")).Raw("text", f.Raw("text")).Raw("choices", f.Raw("choices")).
+		Int("closes_in_ms", rest).Payload()
+}
+
 // Snapshot implements game.Stater.
 func (r *room) Snapshot(dst []byte) []byte {
 	dst = protocol.AppendInt(dst, version)
