@@ -203,6 +203,14 @@ func (g *gateway) out(e *envelope.Envelope) {
 		if e.Key != "" { // the owner asks whether the socket is still there
 			g.sayGone(envelope.Envelope{Kind: envelope.Gone, Key: strings.Clone(e.Key), Conn: e.Conn}, time.Now())
 		}
+	case e.Flags&envelope.FlagConfirm != 0:
+		l.mu.Lock()
+		if l.hi != nil && !l.ended {
+			h := *l.hi
+			h.Flags |= envelope.FlagConfirm
+			_ = g.router.RoutePart(&h, l.part) // without WELCOME the listener sends the client away
+		}
+		l.mu.Unlock()
 	case e.Flags&envelope.FlagWelcome != 0:
 		l.mu.Lock()
 		l.hi = nil
