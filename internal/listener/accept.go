@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/netip"
 	"time"
 )
+
+// errClosing refuses a connection that came while the server ends.
+var errClosing = errors.New("listener: closing")
 
 const (
 	acceptPauseMin = 5 * time.Millisecond
@@ -20,15 +21,15 @@ const (
 func (s *Server) accept(ctx context.Context) error {
 	pause := time.Duration(0)
 	for {
-		conn, err := s.ln.Accept()
+		a, err := s.port.accept()
 		switch {
 		case err == nil:
 			pause = 0
 			if err := s.pace.Wait(ctx); err != nil {
-				_ = conn.Close()
+				a.close()
 				return nil
 			}
-			s.admit(conn)
+			s.admit(a)
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("listener: accept: %w", err)
@@ -47,49 +48,39 @@ func (s *Server) accept(ctx context.Context) error {
 }
 
 // admit judges a new socket and begins its connection.
-func (s *Server) admit(conn net.Conn) {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		s.log.Error("the listener gave a connection that is not TCP", "type", fmt.Sprintf("%T", conn))
-		_ = conn.Close()
-		return
-	}
-	remote := remoteOf(tcp)
+func (s *Server) admit(a arrival) {
 	if s.Count() >= s.o.MaxConns {
-		s.turnAway(tcp, remote, refuseFull)
+		s.turnAway(a, refuseFull)
 		return
 	}
-	if why, ok := s.gate.enter(remote.Addr(), s.clock.now()); !ok {
-		s.turnAway(tcp, remote, why)
+	if why, ok := s.gate.enter(a.remote.Addr(), s.clock.now()); !ok {
+		s.turnAway(a, why)
 		return
 	}
-	t, err := newSocket(tcp)
-	if err != nil {
-		s.gate.leave(remote.Addr())
-		_ = tcp.Close()
-		return
+	if err := s.begin(a); err != nil {
+		s.log.Error("cannot serve a connection", "addr", a.remote.String(), "err", err)
+		s.gate.leave(a.remote.Addr())
+		a.close()
 	}
-	if s.o.SendBuffer > 0 {
-		_ = tcp.SetWriteBuffer(s.o.SendBuffer)
-	}
-	s.begin(t, remote)
 }
 
-// begin starts a connection on a transport.
-func (s *Server) begin(t transport, remote netip.AddrPort) *Conn {
-	c := &Conn{id: ids.Add(1), srv: s, remote: remote, t: t}
+// begin starts a connection. An error leaves it to the caller to close the socket.
+func (s *Server) begin(a arrival) error {
+	c := &Conn{id: ids.Add(1), srv: s, remote: compact(a.remote)}
+	serve, err := s.equip(c, a)
+	if err != nil {
+		return err
+	}
 	now := s.clock.now()
 	c.heard.Store(now)
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		s.gate.leave(remote.Addr())
-		t.close()
-		return nil
+		return errClosing
 	}
 	s.all.add(c)
 	s.early.add(c)
-	s.running.Add(1)
+	s.open.Add(1)
 	var oldest *Conn
 	if s.early.n > s.o.MaxEarly {
 		oldest = s.early.head
@@ -104,31 +95,14 @@ func (s *Server) begin(t transport, remote netip.AddrPort) *Conn {
 		oldest.finishWith(ending{reason: ReasonCrowded})
 	}
 	s.clock.put(c, now+int64(s.o.HelloTimeout))
-	go c.serve()
-	return c
-}
-
-// serve is the connection's goroutine.
-func (c *Conn) serve() {
-	defer c.srv.leave(c)
-	err := c.t.pump(c.input)
-	if c.upgrade && err == nil {
-		err = c.secure()
-	}
-	if err == io.EOF || c.leaving {
-		c.lastAnswers()
-	}
-	if c.leaving {
-		c.srv.h.Bye(c)
-		c.finishWith(ending{reason: ReasonBye})
-	}
-	c.finish(err)
+	serve()
+	return nil
 }
 
 // leaveEarly notes that c has said HELLO, or ends without.
 func (s *Server) leaveEarly(c *Conn) {
 	s.mu.Lock()
-	if c.links[inEarly].in {
+	if s.early.has(c) {
 		s.early.remove(c)
 		s.m.early.Dec()
 	}
@@ -137,25 +111,16 @@ func (s *Server) leaveEarly(c *Conn) {
 
 // leave forgets a connection that is closed.
 func (s *Server) leave(c *Conn) {
-	s.gate.leave(c.remote.Addr())
+	s.gate.leave(c.RemoteAddr().Addr())
 	s.m.conns.Dec()
 	s.mu.Lock()
 	s.all.remove(c)
 	s.mu.Unlock()
-	s.running.Done()
+	s.open.Done()
 }
 
-func (s *Server) turnAway(conn net.Conn, remote netip.AddrPort, why refusal) {
+func (s *Server) turnAway(a arrival, why refusal) {
 	s.m.refused[why].Inc()
-	s.log.Debug("connection refused", "addr", remote.String(), "reason", why.String())
-	_ = conn.Close()
-}
-
-func remoteOf(c *net.TCPConn) netip.AddrPort {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := a.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	s.log.Debug("connection refused", "addr", a.remote.String(), "reason", why.String())
+	a.close()
 }

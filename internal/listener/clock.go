@@ -12,7 +12,7 @@ const (
 )
 
 // clock is the one notion of time of all connections: a coarse now, and a wheel that tells when each is to be looked at.
-// Nothing else in the package asks for the time or owns a timer for a connection, blocked writes and goodbyes excepted.
+// Nothing else in the package asks for the time or owns a timer for a connection.
 type clock struct {
 	start  time.Time
 	coarse atomic.Int64
@@ -38,22 +38,22 @@ func (k *clock) now() int64 { return k.coarse.Load() }
 func (k *clock) put(c *Conn, at int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if c.links[inWheel].in {
+	if k.slots[c.tick].has(c) {
 		if c.due <= at {
 			return
 		}
-		k.slots[c.slot].remove(c)
+		k.slots[c.tick].remove(c)
 	}
 	t := min(max(at/int64(tick)+1, k.done+1), k.done+wheelSlots-1)
-	c.due, c.slot = at, uint16(t%wheelSlots)
-	k.slots[c.slot].add(c)
+	c.due, c.tick = at, uint16(t%wheelSlots)
+	k.slots[c.tick].add(c)
 }
 
 // drop forgets c.
 func (k *clock) drop(c *Conn) {
 	k.mu.Lock()
-	if c.links[inWheel].in {
-		k.slots[c.slot].remove(c)
+	if slot := &k.slots[c.tick]; slot.has(c) {
+		slot.remove(c)
 	}
 	k.mu.Unlock()
 }

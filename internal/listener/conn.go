@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gamed/protocol"
 )
@@ -30,54 +29,56 @@ const (
 	phaseClosed              // the socket is closed
 )
 
-// Conn is one player's connection. Its methods may be called from any goroutine and never block.
+// Conn is one player's connection. Its methods may be called from any goroutine and never block. There may be very many, so
+// what most do not have most of the time is behind a pointer.
 type Conn struct {
-	id     uint64
-	srv    *Server
-	remote netip.AddrPort
+	id  uint64
+	srv *Server
+	wire
 
-	// Written by the reader before Handler.Hello, constant after it.
+	// Written by the owner before Handler.Hello, constant after it.
 	player, role string
-	talk         dialect
+	attached     any
 
-	// Only the reader's.
-	part    []byte // the beginning of a frame whose rest has not come
+	// Only the owner's: the goroutine that reads, of this connection or of many.
+	begun   []byte // the beginning of a frame whose rest has not come
 	bucket  bucket
-	handed  bool // HELLO went to the handler
-	upgrade bool // reading stopped to begin TLS
-	leaving bool // reading stopped at bye, commands before it are not answered yet
+	left    int32 // how much is read and thrown away before the socket closes
+	stage   stage
+	talk    dialect // constant after Handler.Hello
+	handed  bool    // HELLO went to the handler
+	upgrade bool    // reading stopped to begin TLS
 
-	// Set by the reader, read by the clock.
+	remote compactAddr // constant
+	tick   uint16      // the slot in the clock's wheel, guarded by clock.mu, as due
+
+	// Set by the owner, read by the clock.
 	phase     atomic.Uint32
-	heard     atomic.Int64 // when the last whole frame came
-	partSince atomic.Int64 // when part began, 0 while there is none
+	blocked   atomic.Bool  // bytes wait in the outbox; set with mu held
 	pingedAt  int64        // only the clock's: when the last PING went out
+	heard     atomic.Int64 // when the last whole frame came
+	partSince atomic.Int64 // when begun began, 0 while there is none
+	endBy     atomic.Int64 // how long the owner waits for the client at the end, 0 while the end has not begun
 
-	// The clock's wheel, guarded by clock.mu.
-	due  int64
-	slot uint16
-
+	due   int64
 	links [memberships]links // each guarded by the owner of the list
 
-	mu      sync.Mutex // guards the fields below and writing
-	t       transport
-	tls     *tlsLayer     // nil without TLS
-	words   *wordState    // nil in other dialects
-	held    []byte        // binary frames that wait for WELCOME
-	out     []byte        // what the kernel did not take yet
-	sent    int           // how much of out it has taken since
-	mark    int           // how much of out must be gone at the write deadline
-	blocked chan struct{} // closed when the drainer ends, nil without one
-	end     ending
+	mu    sync.Mutex // guards the fields below and writing
+	t     transport
+	tls   *tlsLayer  // nil without TLS
+	words *wordState // nil in other dialects
+	out   *outbox    // nil when nothing waits
+	end   *ending    // nil until it ends
 }
 
-// ending is why and how a connection ends.
-type ending struct {
-	reason  Reason
-	code    protocol.Code // "": no GOAWAY
-	text    string
-	retryMS int64
-	abandon bool // do not wait for the client
+// compactAddr is a netip.AddrPort without a zone in 18 bytes.
+type compactAddr struct {
+	ip   [16]byte
+	port [2]byte
+}
+
+func compact(a netip.AddrPort) compactAddr {
+	return compactAddr{a.Addr().As16(), [2]byte{byte(a.Port() >> 8), byte(a.Port())}}
 }
 
 // ID is unique in the process and never 0.
@@ -93,7 +94,16 @@ func (c *Conn) Role() string { return c.role }
 func (c *Conn) Text() bool { return c.talk == dialectJSON || c.talk == dialectWords }
 
 // RemoteAddr is the client's address.
-func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	p := c.remote.port
+	return netip.AddrPortFrom(netip.AddrFrom16(c.remote.ip).Unmap(), uint16(p[0])<<8|uint16(p[1]))
+}
+
+// Attach keeps a value of the handler's with the connection. It may be called in Handler.Hello only.
+func (c *Conn) Attach(v any) { c.attached = v }
+
+// Attached is what Attach kept, nil without. It may be called by the handler, in Frames, Bye and Closed.
+func (c *Conn) Attached() any { return c.attached }
 
 // Send sends complete binary frames. It copies what it cannot write at once, so frames may be used again afterwards. Before
 // WELCOME they are held and follow it. A client that lets more than OutboxBytes wait is closed (slow_consumer); on a connection
@@ -105,12 +115,15 @@ func (c *Conn) Send(frames []byte) {
 	case phaseLive:
 		c.put(frames)
 	case phaseHello, phaseLogin:
-		if len(c.held)+len(frames) > c.srv.o.OutboxBytes {
+		if c.out == nil {
+			c.out = &outbox{}
+		}
+		if len(c.out.held)+len(frames) > c.srv.o.OutboxBytes {
 			c.endLocked(ending{reason: ReasonSlowConsumer, code: protocol.CodeSlowConsumer, retryMS: retryFor(protocol.CodeSlowConsumer),
 				text: "too much waited for WELCOME"})
 			return
 		}
-		c.held = append(c.held, frames...)
+		c.out.held = append(c.out.held, frames...)
 	}
 }
 
@@ -123,9 +136,11 @@ func (c *Conn) Welcome(frame []byte) {
 	}
 	c.phase.Store(uint32(phaseLive))
 	b := frame
-	if len(c.held) > 0 {
-		b = append(append(make([]byte, 0, len(frame)+len(c.held)), frame...), c.held...)
-		c.held = nil
+	if o := c.out; o != nil {
+		b = append(append(make([]byte, 0, len(frame)+len(o.held)), frame...), o.held...)
+		if o.held = nil; !c.blocked.Load() {
+			c.out = nil
+		}
 	}
 	c.put(b)
 	c.srv.clock.put(c, c.heard.Load()+min(int64(c.srv.o.Heartbeat), int64(c.srv.o.FrameTimeout)))
@@ -139,37 +154,3 @@ func (c *Conn) Goaway(code protocol.Code, reason string, retryMS int64) {
 
 // Close ends the connection without a GOAWAY; what waits in the outbox is still written, bounded by WriteTimeout.
 func (c *Conn) Close() { c.finishWith(ending{reason: ReasonClosed}) }
-
-func (c *Conn) finishWith(e ending) {
-	c.mu.Lock()
-	c.endLocked(e)
-	c.mu.Unlock()
-}
-
-// endLocked makes the reader end the connection for the reason given, unless there is one already.
-func (c *Conn) endLocked(e ending) {
-	if phase(c.phase.Load()) >= phaseEnding {
-		return
-	}
-	c.phase.Store(uint32(phaseEnding))
-	c.end = e
-	c.held = nil
-	if c.words != nil {
-		c.words.quieten()
-	}
-	c.t.stop()
-}
-
-// abandon ends the connection at once, also when it is saying goodbye already.
-func (c *Conn) abandon(r Reason) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.endLocked(ending{reason: r})
-	if phase(c.phase.Load()) == phaseEnding {
-		c.end.abandon = true
-		c.t.setWriteDeadline(longAgo)
-		c.t.stop()
-	}
-}
-
-var longAgo = time.Unix(1, 0)

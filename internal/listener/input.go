@@ -37,9 +37,9 @@ func frameLen(b []byte) int { return int(binary.BigEndian.Uint32(b)) }
 func (c *Conn) input(b []byte) bool {
 	c.srv.m.bytesIn.Add(float64(len(b)))
 	if c.talk == dialectNone {
-		if len(c.part) > 0 {
-			b = append(c.part, b...)
-			c.part = nil
+		if len(c.begun) > 0 {
+			b = append(c.begun, b...)
+			c.begun = nil
 		}
 		if !c.sniff(b) {
 			return false
@@ -71,10 +71,6 @@ func (c *Conn) settle(in *intake) bool {
 		giveBack(in.own)
 	}
 	if in.stop {
-		if in.bye && c.asking() {
-			c.leaving = true
-			return false
-		}
 		if in.bye {
 			c.srv.h.Bye(c)
 		}
@@ -90,7 +86,7 @@ func (c *Conn) sniff(b []byte) bool {
 	case b[0] == 0x00:
 		c.talk = dialectBinary
 	case b[0] == 0x16 && c.tls == nil && c.srv.o.TLS != nil:
-		c.part = bytes.Clone(b)
+		c.begun = bytes.Clone(b)
 		c.upgrade = true
 		return false
 	case b[0] == '[':
@@ -99,7 +95,7 @@ func (c *Conn) sniff(b []byte) bool {
 		c.finishWith(ending{reason: ReasonReserved})
 		return false
 	case bytes.HasPrefix([]byte(reserved), b): // not known yet
-		c.part = bytes.Clone(b)
+		c.begun = bytes.Clone(b)
 	case b[0] >= ' ' && b[0] <= '~':
 		c.talk = dialectWords
 		c.mu.Lock()
@@ -125,7 +121,7 @@ func (c *Conn) keep(in *intake, rest []byte) {
 	if in.stop || len(rest) == 0 {
 		return
 	}
-	c.part = append(c.part, rest...)
+	c.begun = append(c.begun, rest...)
 	if c.partSince.Load() == 0 {
 		c.partSince.Store(in.now)
 		if phase(c.phase.Load()) == phaseLive {
@@ -136,29 +132,29 @@ func (c *Conn) keep(in *intake, rest []byte) {
 
 // unkeep gives up the kept beginning, which is whole now.
 func (c *Conn) unkeep() []byte {
-	f := c.part
-	c.part = nil
+	f := c.begun
+	c.begun = nil
 	c.partSince.Store(0)
 	return f
 }
 
 // binary walks length-prefixed frames.
 func (c *Conn) binary(in *intake, b []byte) {
-	for len(c.part) > 0 && len(b) > 0 {
+	for len(c.begun) > 0 && len(b) > 0 {
 		want := protocol.LengthSize
-		if len(c.part) >= want {
-			if want += frameLen(c.part); !c.fits(in, want-protocol.LengthSize) {
+		if len(c.begun) >= want {
+			if want += frameLen(c.begun); !c.fits(in, want-protocol.LengthSize) {
 				return
 			}
 		}
-		n := min(want-len(c.part), len(b))
-		c.part = append(c.part, b[:n]...)
+		n := min(want-len(c.begun), len(b))
+		c.begun = append(c.begun, b[:n]...)
 		b = b[n:]
-		if len(c.part) == want && want > protocol.LengthSize {
+		if len(c.begun) == want && want > protocol.LengthSize {
 			c.walk(in, c.unkeep())
 		}
 	}
-	if len(c.part) == protocol.LengthSize && !c.fits(in, frameLen(c.part)) {
+	if len(c.begun) == protocol.LengthSize && !c.fits(in, frameLen(c.begun)) {
 		return
 	}
 	if !in.stop {
@@ -218,7 +214,7 @@ func (c *Conn) lines(in *intake, b []byte) {
 		if i < 0 {
 			n = len(b)
 		}
-		if len(c.part)+n > c.limit()+1 { // 1: the \r of a line at the limit
+		if len(c.begun)+n > c.limit()+1 { // 1: the \r of a line at the limit
 			in.refuse(protocol.CodeFrameTooLarge, "a line over the limit")
 			break
 		}
@@ -227,8 +223,8 @@ func (c *Conn) lines(in *intake, b []byte) {
 			break
 		}
 		line := b[:i]
-		if len(c.part) > 0 {
-			c.part = append(c.part, line...)
+		if len(c.begun) > 0 {
+			c.begun = append(c.begun, line...)
 			line = c.unkeep()
 		}
 		b = b[i+1:]

@@ -250,7 +250,10 @@ func TestSlowClientByBytes(t *testing.T) {
 		}
 		c.Send(frame)
 		c.mu.Lock()
-		queued := cap(c.out)
+		queued := 0
+		if c.out != nil {
+			queued = cap(c.out.b)
+		}
 		c.mu.Unlock()
 		if queued > 256<<10 {
 			t.Fatalf("the outbox has room for %d bytes", queued)
@@ -305,7 +308,7 @@ func TestOutboxKeepsOrder(t *testing.T) {
 		for i := range uint64(n) {
 			for {
 				c.mu.Lock()
-				room := len(c.out)-c.sent < 500_000
+				room := c.waiting() < 500_000
 				c.mu.Unlock()
 				if room {
 					break
@@ -324,7 +327,7 @@ func TestOutboxKeepsOrder(t *testing.T) {
 	await(t, "the drainer is gone", func() bool { return value(t, s.m.blocked) == 0 })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out != nil || c.blocked != nil {
+	if c.out != nil || c.blocked.Load() {
 		t.Fatal("an idle connection holds an outbox")
 	}
 }

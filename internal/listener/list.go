@@ -10,10 +10,7 @@ const (
 	memberships
 )
 
-type links struct {
-	prev, next *Conn
-	in         bool
-}
+type links struct{ prev, next *Conn }
 
 // list is a first-in first-out list of connections. Its owner locks it.
 type list struct {
@@ -25,7 +22,7 @@ type list struct {
 // add puts c at the end; c must not be in a list of this kind.
 func (l *list) add(c *Conn) {
 	k := &c.links[l.kind]
-	k.prev, k.next, k.in = l.tail, nil, true
+	k.prev, k.next = l.tail, nil
 	if l.tail == nil {
 		l.head = c
 	} else {
@@ -34,6 +31,9 @@ func (l *list) add(c *Conn) {
 	l.tail = c
 	l.n++
 }
+
+// has says whether c is in the list; c must not be in another one of this kind.
+func (l *list) has(c *Conn) bool { return l.head == c || c.links[l.kind].prev != nil }
 
 // remove takes c out; c must be in this very list.
 func (l *list) remove(c *Conn) {

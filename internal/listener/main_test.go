@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,7 +20,27 @@ import (
 	"gamed/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// loops is Options.Loops of the servers under test.
+var loops int
+
+// TestMain runs everything over each transport: they must not differ.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	transports := []int{-1, 2}
+	if f := flag.Lookup("test.fuzz"); loopsByDefault() < 1 || f.Value.String() != "" {
+		transports = transports[:1]
+	}
+	for _, loops = range transports {
+		fmt.Printf("transport: %d loops\n", max(loops, 0))
+		if code := m.Run(); code != 0 {
+			os.Exit(code)
+		}
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
 
 const patience = 10 * time.Second
 
@@ -134,7 +157,7 @@ func (e *echo) reason(t testing.TB) (r Reason) {
 func start(t testing.TB, h Handler, change func(*Options)) *Server {
 	t.Helper()
 	o := DefaultOptions()
-	o.Addr, o.Rate, o.Burst = "127.0.0.1:0", 0, 0
+	o.Addr, o.Rate, o.Burst, o.Loops = "127.0.0.1:0", 0, 0, loops
 	if change != nil {
 		change(&o)
 	}

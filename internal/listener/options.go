@@ -52,6 +52,10 @@ type Options struct {
 	PerAddrRate  int // new connections a second from one address, loopback exempt
 	AcceptRate   int // new connections a second in all; more wait in the kernel's queue
 
+	// Loops is how many epoll loops serve plain TCP on Linux; default: half of GOMAXPROCS. Below 0, on other systems, and
+	// when Listener is no *net.TCPListener, each connection has a goroutine instead.
+	Loops int
+
 	Words []game.Word     // commands of word mode beside the built-in ones
 	Addrs func() []string // other nodes' players' addresses for GOAWAY; nil: none
 
@@ -64,7 +68,7 @@ func DefaultOptions() Options {
 	return Options{
 		HelloTimeout: 5 * time.Second, WelcomeTimeout: 10 * time.Second, Heartbeat: 15 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleWord: 10 * time.Minute, FrameTimeout: 10 * time.Second, OutboxBytes: 256 << 10, SendBuffer: 256 << 10, Rate: 60, Burst: 120,
-		MaxConns: fileLimit(), MaxEarly: 8192, PerAddrConns: 1000, PerAddrRate: 200, AcceptRate: 10_000,
+		MaxConns: fileLimit(), MaxEarly: 8192, PerAddrConns: 1000, PerAddrRate: 200, AcceptRate: 10_000, Loops: loopsByDefault(),
 	}
 }
 
@@ -114,6 +118,9 @@ func (o *Options) complete() error {
 		}
 	}
 	o.MaxEarly = min(o.MaxEarly, max(o.MaxConns/2, 1)) // silent sockets never take more than half of all
+	if o.Loops == 0 {
+		o.Loops = d.Loops
+	}
 	if o.SendBuffer == 0 {
 		o.SendBuffer = d.SendBuffer
 	}

@@ -1,10 +1,7 @@
 package listener
 
 import (
-	"errors"
-	"os"
 	"sync"
-	"time"
 
 	"gamed/protocol"
 )
@@ -74,7 +71,7 @@ func (c *Conn) translate(dst, frames []byte) []byte {
 // write gives bytes of the client's dialect to the kernel, and what it does not take to the outbox. The outbox may exceed
 // its bound by one write into an empty one (a long replay), and by the last one. c.mu is held.
 func (c *Conn) write(b []byte, last bool) {
-	waiting := len(c.out) - c.sent
+	waiting := c.waiting()
 	if waiting > 0 && waiting+len(b) > c.srv.o.OutboxBytes && !last {
 		c.endLocked(ending{reason: ReasonSlowConsumer, code: protocol.CodeSlowConsumer, retryMS: retryFor(protocol.CodeSlowConsumer),
 			text: "you do not read what is sent"})
@@ -93,8 +90,8 @@ func (c *Conn) write(b []byte, last bool) {
 // writeRaw is write behind TLS. c.mu is held.
 func (c *Conn) writeRaw(b []byte) {
 	c.srv.m.bytesOut.Add(float64(len(b)))
-	if c.blocked != nil {
-		c.out = append(c.out, b...)
+	if c.blocked.Load() {
+		c.out.b = append(c.out.b, b...)
 		return
 	}
 	n, err := c.t.write(b)
@@ -102,61 +99,101 @@ func (c *Conn) writeRaw(b []byte) {
 		c.endLocked(ending{reason: ReasonReset})
 		return
 	}
-	if n == len(b) {
+	if n < len(b) {
+		c.block(b[n:])
+	}
+}
+
+// outbox is what waits for the client. Most connections have none most of the time.
+type outbox struct {
+	held []byte // binary frames that wait for WELCOME
+	b    []byte // what the kernel did not take yet
+	sent int    // how much of b it has taken since
+	mark int    // how much of b must be gone at by
+	by   int64  // on the clock
+}
+
+// waiting is how many bytes the kernel did not take yet. c.mu is held.
+func (c *Conn) waiting() int {
+	if c.out == nil {
+		return 0
+	}
+	return len(c.out.b) - c.out.sent
+}
+
+// block begins to wait for the kernel to take b. c.mu is held.
+func (c *Conn) block(b []byte) {
+	if c.out == nil {
+		c.out = &outbox{}
+	}
+	c.out.b, c.out.sent = append([]byte(nil), b...), 0
+	c.blocked.Store(true)
+	c.srv.m.blocked.Inc()
+	c.await()
+	c.t.awaitWritable()
+}
+
+// await gives what waits now WriteTimeout to leave. c.mu is held.
+func (c *Conn) await() {
+	c.out.mark, c.out.by = c.waiting(), c.srv.clock.now()+int64(c.srv.o.WriteTimeout)
+	c.srv.clock.put(c, c.out.by)
+}
+
+// unblock ends the wait for the kernel and gives up what is left. c.mu is held.
+func (c *Conn) unblock() {
+	if !c.blocked.Load() {
 		return
 	}
-	c.out, c.sent = append([]byte(nil), b[n:]...), 0
-	c.mark = len(c.out)
-	c.blocked = make(chan struct{})
-	if !c.end.abandon {
-		c.t.setWriteDeadline(time.Now().Add(c.srv.o.WriteTimeout))
-	}
-	c.srv.m.blocked.Inc()
-	go c.drain(c.blocked)
-}
-
-// drain writes the outbox as the kernel takes it and ends when it is empty, or with the connection when what was in it has not
-// left within WriteTimeout.
-func (c *Conn) drain(done chan struct{}) {
-	err := c.t.onWritable(c.drainSome)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		e := ending{reason: ReasonReset}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			e = ending{reason: ReasonSlowConsumer, abandon: true}
-		}
-		c.endLocked(e)
-		c.end.abandon = true
-		c.out, c.sent = nil, 0
-	}
-	if c.blocked == done {
-		c.blocked = nil
-	}
+	c.blocked.Store(false)
 	c.srv.m.blocked.Dec()
-	close(done)
+	if c.out.b, c.out.sent = nil, 0; c.out.held == nil {
+		c.out = nil
+	}
 }
 
-// drainSome writes what the kernel takes and says whether the outbox is empty, or not worth the trouble any more.
-func (c *Conn) drainSome() bool {
+// drain writes what the kernel takes and says whether the outbox is empty, or not worth the trouble any more.
+func (c *Conn) drain() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, err := c.t.write(c.out[c.sent:])
-	if err != nil {
-		c.endLocked(ending{reason: ReasonReset})
-		c.end.abandon = true
-	}
-	c.sent += n
-	if c.sent == len(c.out) || c.end.abandon {
-		c.out, c.sent, c.blocked = nil, 0, nil
+	if !c.blocked.Load() || phase(c.phase.Load()) == phaseClosed {
 		return true
 	}
-	if c.mark -= n; c.mark <= 0 && phase(c.phase.Load()) < phaseEnding {
-		c.mark = len(c.out) - c.sent
-		c.t.setWriteDeadline(time.Now().Add(c.srv.o.WriteTimeout))
+	o := c.out
+	n, err := c.t.write(o.b[o.sent:])
+	if err != nil {
+		c.abandonLocked(ReasonReset)
 	}
-	if c.sent > 64<<10 && c.sent > len(c.out)/2 {
-		c.out, c.sent = c.out[:copy(c.out, c.out[c.sent:])], 0
+	o.sent += n
+	if o.sent == len(o.b) || c.ending() && c.end.abandon {
+		c.unblock()
+		if c.ending() {
+			c.t.poke() // the owner waits for this
+		}
+		return true
+	}
+	if o.mark -= n; o.mark <= 0 && !c.ending() {
+		c.await()
+	}
+	if o.sent > 64<<10 && o.sent > len(o.b)/2 {
+		o.b, o.sent = o.b[:copy(o.b, o.b[o.sent:])], 0
 	}
 	return false
+}
+
+// writeBy is the clock's look at the outbox: it closes the connection when what was in it has not left in time, and else says
+// when that would be; 0 when nothing waits.
+func (c *Conn) writeBy(now int64) int64 {
+	if !c.blocked.Load() {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.blocked.Load() || c.ending():
+		return 0
+	case now < c.out.by:
+		return c.out.by
+	}
+	c.abandonLocked(ReasonSlowConsumer)
+	return 0
 }

@@ -56,6 +56,11 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
+// lingers says that the client may still be reading and is given the time for it.
+func (r Reason) lingers() bool {
+	return r != ReasonPeer && r != ReasonReset && r != ReasonStopped && r != ReasonCrowded
+}
+
 // reasonOf is the reason of a GOAWAY with that code.
 func reasonOf(code protocol.Code) Reason {
 	for r := ReasonBadFrame; r < ReasonOther; r++ {

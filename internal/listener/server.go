@@ -15,7 +15,7 @@ import (
 )
 
 // Handler is what connections' events are handed to. For one connection the calls come in order, from one goroutine at a time,
-// and must not block: they run on the goroutine that reads. A connection that never said a proper HELLO is never heard of.
+// and must not block: they run on the goroutine that reads, which may serve thousands of others as well. A connection that never said a proper HELLO is never heard of.
 type Handler interface {
 	// Hello begins a connection: version, name and token are good. h may be kept. The answer is c.Welcome or c.Goaway.
 	Hello(c *Conn, h protocol.Hello)
@@ -32,7 +32,8 @@ type Handler interface {
 type Server struct {
 	o     Options
 	h     Handler
-	ln    net.Listener
+	port  port
+	loops []*loop // none: a goroutine per connection; set by Run
 	m     *metrics
 	log   *slog.Logger
 	clock *clock
@@ -41,7 +42,8 @@ type Server struct {
 	gate  gate
 	words map[string]*word
 
-	running sync.WaitGroup // the goroutines of Run and of the connections
+	open    sync.WaitGroup // the connections
+	running sync.WaitGroup // the goroutines of Run, and drainers
 
 	mu      sync.Mutex // guards the fields below
 	all     list
@@ -61,13 +63,11 @@ func New(o Options, h Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener: register metrics: %w", err)
 	}
-	ln := o.Listener
-	if ln == nil {
-		if ln, err = net.Listen("tcp", o.Addr); err != nil {
-			return nil, fmt.Errorf("player port %s cannot be opened (choose another with --listen, or port 0): %w", o.Addr, err)
-		}
+	p, err := bind(o)
+	if err != nil {
+		return nil, err
 	}
-	s := &Server{o: o, h: h, ln: ln, m: m, log: o.Logger, clock: newClock(), rate: newRate(o.Rate, o.Burst),
+	s := &Server{o: o, h: h, port: p, m: m, log: o.Logger, clock: newClock(), rate: newRate(o.Rate, o.Burst),
 		pace: rate.NewLimiter(rate.Limit(o.AcceptRate), o.AcceptRate), words: wordTable(o.Words)}
 	s.gate.init(o)
 	s.all.kind, s.early.kind = inAll, inEarly
@@ -75,7 +75,7 @@ func New(o Options, h Handler) (*Server, error) {
 }
 
 // Addr is the address the server listens on.
-func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+func (s *Server) Addr() net.Addr { return s.port.Addr() }
 
 // Count is the number of open connections, those that are saying goodbye included.
 func (s *Server) Count() int {
@@ -87,16 +87,16 @@ func (s *Server) Count() int {
 // Run serves until ctx is cancelled and returns nil, or the error that ended accepting. When it returns, the port and every
 // connection is closed, without goodbyes: for those call Shutdown before. Run may be called once.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.startLoops(); err != nil {
+		_ = s.port.Close()
+		return err
+	}
 	stop := make(chan struct{})
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
-		s.clock.run(stop, s.look)
-	}()
-	release := context.AfterFunc(ctx, func() { _ = s.ln.Close() })
+	s.running.Go(func() { s.clock.run(stop, s.look) })
+	release := context.AfterFunc(ctx, func() { _ = s.port.Close() })
 	err := s.accept(ctx)
 	release()
-	_ = s.ln.Close()
+	_ = s.port.Close()
 	if ctx.Err() == nil && s.refusing() {
 		<-ctx.Done() // Shutdown closed the port; the connections go on until it is done with them
 		err = nil
@@ -104,6 +104,10 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopAccepting()
 	for _, c := range s.conns() {
 		c.abandon(ReasonStopped)
+	}
+	s.open.Wait()
+	for _, l := range s.loops {
+		l.stop()
 	}
 	close(stop)
 	s.running.Wait()
@@ -117,7 +121,7 @@ func (s *Server) Run(ctx context.Context) error {
 // connection, so that it can spread the return), and waits until all are closed or ctx ends; then it returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context, code protocol.Code, reason string, retry func() int64) error {
 	s.stopAccepting()
-	_ = s.ln.Close()
+	_ = s.port.Close()
 	for _, c := range s.conns() {
 		c.Goaway(code, reason, retry())
 	}
@@ -157,6 +161,21 @@ func (s *Server) conns() []*Conn {
 
 // look is the clock's look at a connection: it enforces what is overdue and says when to look again.
 func (s *Server) look(c *Conn, now int64) int64 {
+	if by := c.endBy.Load(); by > 0 { // its owner waits for the client, no longer than this
+		if now < by {
+			return by
+		}
+		c.nudge()
+		return 0
+	}
+	next := s.lookPhase(c, now)
+	if by := c.writeBy(now); by > 0 && next > 0 {
+		next = min(next, by)
+	}
+	return next
+}
+
+func (s *Server) lookPhase(c *Conn, now int64) int64 {
 	heard := c.heard.Load()
 	switch phase(c.phase.Load()) {
 	case phaseHello:

@@ -51,7 +51,7 @@ func TestRunEndsWithError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = s.ln.Close() // somebody took the port away
+	_ = s.port.Close() // somebody took the port away
 	if err := s.Run(context.Background()); !errors.Is(err, net.ErrClosed) {
 		t.Fatalf("Run: %v", err)
 	}

@@ -14,51 +14,42 @@ import (
 // afterwards crypto/tls sees only memory: what pump read goes in, what is to be written comes out, and nothing ever blocks.
 type tlsLayer struct {
 	conn *tls.Conn
-	sock net.Conn // for the handshake; nil after it
-	in   []byte   // read and not yet decrypted; only the reader's
+	sock file   // for the handshake; nil after it
+	in   []byte // read and not yet decrypted; only the reader's
 
 	mu  sync.Mutex // guards out: the reader may write too (key updates)
 	out []byte
 }
 
-// secure does the TLS handshake and then serves what is inside. It returns why reading ended, as pump does. The clock ends a
-// handshake that takes longer than HELLO may.
-func (c *Conn) secure() error {
-	s, ok := c.t.(*socket)
-	if !ok {
-		return errors.New("listener: TLS needs a socket")
-	}
-	l := &tlsLayer{sock: s.conn, in: c.part}
-	c.part, c.upgrade = nil, false
+// secure does the TLS handshake. The clock ends one that takes longer than HELLO may.
+func (s *socket) secure() {
+	c := s.c
+	l := &tlsLayer{sock: s.file, in: c.begun}
+	c.begun, c.upgrade = nil, false
 	l.conn = tls.Server(l, c.srv.o.TLS)
-	c.t.setWriteDeadline(time.Now().Add(c.srv.o.HelloTimeout))
-	if err := l.conn.Handshake(); err != nil {
-		c.srv.log.Debug("TLS handshake failed", "conn", c.id, "addr", c.remote.String(), "err", err)
-		c.finishWith(ending{reason: ReasonTLS})
-		return nil
+	_ = s.file.SetWriteDeadline(time.Now().Add(c.srv.o.HelloTimeout))
+	if c.ending() {
+		return // nobody would interrupt it
 	}
-	l.sock = nil
+	if err := l.conn.Handshake(); err != nil {
+		c.srv.log.Debug("TLS handshake failed", "conn", c.id, "addr", c.RemoteAddr().String(), "err", err)
+		c.finishWith(ending{reason: ReasonTLS})
+		return
+	}
+	_ = s.file.SetWriteDeadline(time.Time{})
+	l.sock, s.fresh = nil, true
 	c.mu.Lock()
 	c.tls = l
 	c.mu.Unlock()
-	if err := c.open(l, nil); err != nil {
-		return err
-	}
-	var end error
-	err := c.t.pump(func(b []byte) bool {
-		end = c.open(l, b)
-		return end == nil
-	})
-	if end != nil {
-		return end
-	}
-	return err
 }
 
 // open decrypts what one read gave and takes it as input. An error ends reading: errStopped when the input said so.
-func (c *Conn) open(l *tlsLayer, b []byte) error {
-	if len(b) > 0 {
+func (c *Conn) open(b []byte) error {
+	l := c.tls
+	if len(l.in) == 0 {
 		l.in = b
+	} else {
+		l.in = append(l.in, b...)
 	}
 	buf := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buf)

@@ -2,7 +2,6 @@ package listener
 
 import (
 	"slices"
-	"time"
 
 	"gamed/game"
 	"gamed/protocol"
@@ -17,12 +16,12 @@ const (
 
 // wordState is what a word-mode connection remembers. Conn.mu guards it.
 type wordState struct {
-	topic string        // joined last
-	ref   uint64        // of the last command
-	asked []question    // commands not answered yet, oldest first
-	memos []memo        // latest last
-	bytes int           // in memos
-	quiet chan struct{} // not nil: to be closed when no command waits any more
+	topic string     // joined last
+	ref   uint64     // of the last command
+	asked []question // commands not answered yet, oldest first
+	memos []memo     // latest last
+	bytes int        // in memos
+	quiet func()     // not nil: to be called when no command waits any more
 }
 
 // question is a command that waits for its answer. People expect answers in the order of their commands, so one that comes
@@ -74,42 +73,12 @@ func (w *wordState) answered(dst []byte, i int, text string) []byte {
 	w.asked = slices.Delete(w.asked, 0, n)
 	if len(w.asked) == 0 {
 		w.asked = nil
-		w.quieten()
+		if w.quiet != nil {
+			w.quiet()
+			w.quiet = nil
+		}
 	}
 	return dst
-}
-
-func (w *wordState) quieten() {
-	if w.quiet != nil {
-		close(w.quiet)
-		w.quiet = nil
-	}
-}
-
-// asking says whether commands wait for their answers.
-func (c *Conn) asking() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.words != nil && len(c.words.asked) > 0
-}
-
-// lastAnswers waits, after the client closed its side or said bye (a script's end), for the answers it still has to get. Bounded
-// by WriteTimeout.
-func (c *Conn) lastAnswers() {
-	c.mu.Lock()
-	if c.words == nil || len(c.words.asked) == 0 || phase(c.phase.Load()) >= phaseEnding {
-		c.mu.Unlock()
-		return
-	}
-	quiet := make(chan struct{})
-	c.words.quiet = quiet
-	c.mu.Unlock()
-	t := time.NewTimer(c.srv.o.WriteTimeout)
-	defer t.Stop()
-	select {
-	case <-quiet:
-	case <-t.C:
-	}
 }
 
 // show appends a frame as people read it.
