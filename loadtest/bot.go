@@ -77,6 +77,7 @@ func (b *bot) finish() {
 func (b *bot) connected(w client.Connected) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.rec.Connections = append(b.rec.Connections, Connection{time.Now(), w.Node, w.Resumed, w.Missed})
 	if !b.killed.IsZero() && b.rec.OnKilled && b.rec.Reconnected == 0 && w.Resumed {
 		b.rec.Reconnected = time.Since(b.killed)
 	}

@@ -33,6 +33,8 @@ type BotRecord struct {
 	Pushes  []Received
 	Answers []Answer
 
+	Connections []Connection
+
 	Sessions   uint64 // begun; more than one: one was lost
 	Duplicates uint64 // pushes that came a second time
 	Ended      string // why the server ended him; "": it did not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -36,6 +37,8 @@ type ShowOptions struct {
 
 	Seed   uint64       // of what the players do; 0: random
 	Logger *slog.Logger // nil: silent
+
+	History io.Writer // gets ShowRecord.WriteHistory; nil: nobody does
 }
 
 // loginsAtOnce is how many players log in at the same time.
@@ -128,9 +131,13 @@ func Show(ctx context.Context, o ShowOptions) (*Report, error) {
 	if err := p.play(ctx); err != nil {
 		return nil, fmt.Errorf("show: %w", err)
 	}
-	r := p.report()
+	rec := p.record()
+	r := p.report(rec)
 	r.Seconds = time.Since(began).Seconds()
-	return r, nil
+	if o.History != nil {
+		err = rec.WriteHistory(o.History)
+	}
+	return r, err
 }
 
 // moment is a push of the room that the harness waits for.
@@ -188,6 +195,7 @@ func (p *play) dial(o client.Options) client.Options {
 		o.Dialer = p.o.Nodes.Dial
 	}
 	o.DialTimeout = 30 * time.Second
+	o.Logger = p.o.Logger // clients log at level debug only
 	return o
 }
 

@@ -74,8 +74,7 @@ func (p *play) record() *ShowRecord {
 }
 
 // report judges the record and sums it up.
-func (p *play) report() *Report {
-	rec := p.record()
+func (p *play) report(rec *ShowRecord) *Report {
 	r := &Report{Scenario: "show", Seed: p.o.Seed, Nodes: len(p.o.Addrs), Players: len(p.bots), Codes: map[string]int64{},
 		Login: Login{p.login.sum(), rate(len(p.bots), p.loggedIn)}}
 	r.judged(JudgeShow(rec))

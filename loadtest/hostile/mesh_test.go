@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gamed/internal/cluster"
+	"gamed/internal/cluster/mesh"
 	"gamed/internal/envelope"
 	"gamed/protocol"
 )
@@ -102,8 +103,8 @@ func TestMeshGarbage(t *testing.T) {
 	n.calm(t)
 }
 
-// boots and dials number the lives of intruders and their links.
-var boots, dials atomic.Uint64
+// lives numbers the lives of intruders and their links.
+var lives atomic.Uint64
 
 // intrude links to a node as another one does that knows the cluster's name: the lanes control and data.
 func intrude(t *testing.T, n *node, name string) (lanes [2]net.Conn) {
@@ -113,48 +114,80 @@ func intrude(t *testing.T, n *node, name string) (lanes [2]net.Conn) {
 	if err == nil {
 		err = json.Unmarshal(b, &members)
 	}
-	if err != nil || len(members) == 0 {
+	to := envelope.NodeID{Name: n.Node}
+	for _, m := range members {
+		if err == nil && m.Node == n.Node {
+			to.Boot, err = strconv.ParseUint(m.Boot, 16, 64)
+		}
+	}
+	if err != nil || to.Boot == 0 {
 		t.Fatalf("members %s: %v", b, err)
 	}
-	boot, err := strconv.ParseUint(members[0].Boot, 16, 64)
-	if err != nil {
+	if !within(patience, func() bool {
+		lanes, err = link(n.Mesh, to, envelope.NodeID{Name: name, Boot: lives.Add(1)})
+		return err == nil
+	}) {
 		t.Fatal(err)
 	}
-	self, seq := boots.Add(1), dials.Add(1)
-	for lane := range lanes {
-		h := protocol.AppendArray(nil, 13)
+	t.Cleanup(func() {
+		for _, c := range lanes {
+			_ = c.Close()
+		}
+	})
+	return lanes
+}
+
+// link is one attempt. A node that has just lost a link may refuse.
+func link(addr string, to, self envelope.NodeID) (lanes [2]net.Conn, err error) {
+	seq := lives.Add(1)
+	for _, lane := range []mesh.Lane{mesh.Control, mesh.Data} {
+		h := protocol.AppendArray([]byte{meshHello}, 13)
 		h = protocol.AppendStr(h, "gamed-mesh")
 		h = protocol.AppendUint(h, cluster.WireMin)
 		h = protocol.AppendUint(h, cluster.WireMax)
 		h = protocol.AppendStr(h, "gamed")
 		h = protocol.AppendUint(h, cluster.ConfigHash("gamed", cluster.Available))
-		h = protocol.AppendStr(h, name)
-		h = protocol.AppendUint(h, self)
+		h = protocol.AppendStr(h, self.Name)
+		h = protocol.AppendUint(h, self.Boot)
 		h = protocol.AppendUint(h, uint64(lane))
-		h = protocol.AppendStr(h, members[0].Node)
-		h = protocol.AppendUint(h, boot)
+		h = protocol.AppendStr(h, to.Name)
+		h = protocol.AppendUint(h, to.Boot)
 		h = protocol.AppendUint(h, seq)
 		h = protocol.AppendUint(h, 0)
 		h = protocol.AppendBin(h, nil)
-		c, err := net.Dial("tcp", n.Mesh)
-		if err != nil {
-			t.Fatal(err)
+		if lanes[lane], err = greet(addr, meshFrame(h)); err != nil {
+			if lane == mesh.Data {
+				_ = lanes[mesh.Control].Close()
+			}
+			return lanes, fmt.Errorf("link to %s, lane %v: %w", addr, lane, err)
 		}
-		t.Cleanup(func() { _ = c.Close() })
-		_ = c.SetDeadline(time.Now().Add(patience))
-		var head [5]byte
-		if _, err = c.Write(meshFrame([]byte{meshHello}, h)); err == nil {
-			_, err = io.ReadFull(c, head[:])
-		}
-		if err == nil {
-			_, err = io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(head[:]))-1)
-		}
-		if err != nil || head[4] != meshWelcome {
-			t.Fatalf("the hello on lane %d got % x, %v", lane, head, err)
-		}
-		lanes[lane] = c
 	}
-	return lanes
+	return lanes, nil
+}
+
+// greet connects, says hello and reads the welcome.
+func greet(addr string, hello []byte) (net.Conn, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	_ = c.SetDeadline(time.Now().Add(patience))
+	var head [4]byte
+	if _, err = c.Write(hello); err == nil {
+		_, err = io.ReadFull(c, head[:])
+	}
+	body := make([]byte, min(binary.BigEndian.Uint32(head[:]), 4096))
+	if err == nil {
+		_, err = io.ReadFull(c, body)
+	}
+	if err == nil && (len(body) == 0 || body[0] != meshWelcome) {
+		err = fmt.Errorf("refused: %q", body)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // TestMeshIntruder: a linked node sends bombs: what is no frame ends the link; an envelope whose payload is a bomb costs itself at
@@ -199,9 +232,9 @@ func TestMeshIntruder(t *testing.T) {
 			}
 		}
 		go func() { // it may answer more than fits into the buffers
-			_, _ = io.Copy(io.Discard, lanes[1])
+			_, _ = io.Copy(io.Discard, lanes[mesh.Data])
 		}()
-		if _, err := lanes[1].Write(all); err != nil {
+		if _, err := lanes[mesh.Data].Write(all); err != nil {
 			t.Logf("envelopes of kind %v: the link was closed: %v", kind, err)
 		}
 		n.mustLive()

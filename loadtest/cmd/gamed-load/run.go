@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringArrayVar(&s.args, "node-arg", nil, "further `FLAG` of each node, such as --dispatch=single; repeat for more")
 	f.StringVar(&s.logDir, "log-dir", "", "`FOLDER` for the nodes' logs (default: not kept)")
 	f.StringVarP(&s.output, "output", "o", "text", "text or json")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "log every connection of every player")
 	root.AddCommand(newShow(s), newBank(s))
 	err := root.ExecuteContext(ctx)
 	switch {
@@ -58,6 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func newShow(s *site) *cobra.Command {
 	var o loadtest.ShowOptions
+	var history string
 	cmd := &cobra.Command{Use: "show", Short: "A quiz show: counts, verdicts, winners and money must be exact", Args: cobra.NoArgs}
 	f := cmd.Flags()
 	f.IntVar(&o.Players, "players", 1000, "how many players")
@@ -72,7 +74,16 @@ func newShow(s *site) *cobra.Command {
 	f.Float64Var(&o.KillMoment, "kill-moment", 0.4, "when, as a part of that time; above 1: after it closed")
 	f.BoolVar(&o.KillResult, "kill-at-result", false, "instead: when the first player hears its result")
 	f.Uint64Var(&o.Seed, "seed", 0, "of what the players do (default: random)")
+	f.StringVar(&history, "history", "", "`FILE` that gets what happened to each player")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if history != "" {
+			f, err := os.Create(history)
+			if err != nil {
+				return fmt.Errorf("--history: %w", err)
+			}
+			defer f.Close()
+			o.History = f
+		}
 		return s.play(cmd.Context(), func(n *loadtest.Nodes, log *slog.Logger) (*loadtest.Report, error) {
 			o.Nodes, o.Addrs, o.Logger = n, s.addrs, log
 			return loadtest.Show(cmd.Context(), o)
@@ -106,6 +117,7 @@ type site struct {
 	binary, logDir string
 	count          int
 	output         string
+	verbose        bool
 }
 
 // play starts the nodes if need be, plays, reports and ends the nodes.
@@ -113,7 +125,11 @@ func (s *site) play(ctx context.Context, scenario func(*loadtest.Nodes, *slog.Lo
 	if s.output != "text" && s.output != "json" {
 		return fmt.Errorf("--output %s: want text or json", s.output)
 	}
-	log := slog.New(slog.NewTextHandler(s.stderr, nil))
+	level := slog.LevelInfo
+	if s.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: level}))
 	var n *loadtest.Nodes
 	if len(s.addrs) == 0 {
 		if s.binary == "" {
