@@ -48,6 +48,7 @@ type Conn struct {
 	talk    dialect // constant after Handler.Hello
 	handed  bool    // HELLO went to the handler
 	upgrade bool    // reading stopped to begin TLS
+	leaving bool    // reading stopped at bye, commands before it are not answered yet
 
 	remote compactAddr // constant
 	tick   uint16      // the slot in the clock's wheel, guarded by clock.mu, as due

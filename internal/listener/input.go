@@ -71,6 +71,10 @@ func (c *Conn) settle(in *intake) bool {
 		giveBack(in.own)
 	}
 	if in.stop {
+		if in.bye && c.asking() {
+			c.leaving = true
+			return false
+		}
 		if in.bye {
 			c.srv.h.Bye(c)
 		}

@@ -75,7 +75,7 @@ func bind(o Options) (port, error) {
 	if ln == nil {
 		var err error
 		if ln, err = net.Listen("tcp", o.Addr); err != nil {
-			return nil, fmt.Errorf("listener: player port: %w", err)
+			return nil, fmt.Errorf("player port %s cannot be opened (choose another with --listen, or port 0): %w", o.Addr, err)
 		}
 	}
 	if tcp, ok := ln.(*net.TCPListener); ok && o.Loops > 0 {

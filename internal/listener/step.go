@@ -26,7 +26,7 @@ func (c *Conn) step(buf []byte, all bool) turn {
 		case err == nil:
 		case err == errStopped && c.upgrade:
 			return turnUpgrade
-		case err == io.EOF && c.awaitAnswers():
+		case (err == io.EOF || c.leaving) && c.awaitAnswers():
 		default:
 			return c.conclude(err, buf)
 		}
@@ -62,7 +62,7 @@ func (c *Conn) patience(d int64) {
 
 func (c *Conn) impatient() bool { return c.srv.clock.now() >= c.endBy.Load() }
 
-// awaitAnswers says, when the client sends no more (a script's end), whether it still has to get answers to its commands.
+// awaitAnswers says, when the client sends no more or said bye (a script's end), whether it still has to get answers to its commands.
 // Bounded by WriteTimeout.
 func (c *Conn) awaitAnswers() bool {
 	c.mu.Lock()
@@ -84,6 +84,10 @@ func (c *Conn) answered() bool {
 
 // conclude begins the end: it tells the handler and says GOAWAY. err is why reading ended when nobody asked for it.
 func (c *Conn) conclude(err error, buf []byte) turn {
+	if c.leaving {
+		c.srv.h.Bye(c)
+		c.finishWith(ending{reason: ReasonBye})
+	}
 	c.mu.Lock()
 	if !c.ending() {
 		e := ending{reason: ReasonReset}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gamed/game"
 	"gamed/protocol"
@@ -212,6 +213,47 @@ func TestWordAnswersInOrder(t *testing.T) {
 	p.expectLine("+ok null")
 	p.expectEnd()
 }
+
+// A script that says bye right behind its commands gets their answers, and its session does not end before them.
+func TestWordByeWaitsForAnswers(t *testing.T) {
+	h := &leaver{collector: collector{got: make(chan uint64, 8)}, bye: make(chan struct{}, 1)}
+	p := dial(t, start(t, h, nil))
+	p.send([]byte("hello ann\ncall a: one\ncall a: two\nbye\n"))
+	p.expectLine(`+ok {"player":"ann","node":"n"}`)
+	one, two := <-h.got, <-h.got
+	h.conn.Send(protocol.AppendReply(nil, one, protocol.AppendInt(nil, 1)))
+	p.expectLine("+ok 1")
+	select {
+	case <-h.bye:
+		t.Fatal("the session ended before its last answer")
+	default:
+	}
+	h.conn.Send(protocol.AppendReply(nil, two, protocol.AppendInt(nil, 2)))
+	p.expectLine("+ok 2")
+	p.expectEnd()
+	<-h.bye
+}
+
+// Who waits for an answer that never comes is let go at the write deadline, and nobody is told bye twice.
+func TestWordByeDoesNotWaitForEver(t *testing.T) {
+	h := &leaver{collector: collector{got: make(chan uint64, 8)}, bye: make(chan struct{}, 2)}
+	p := dial(t, start(t, h, func(o *Options) { o.WriteTimeout = 50 * time.Millisecond }))
+	p.send([]byte("hello ann\ncall a: one\nbye\n"))
+	p.line()
+	p.expectEnd()
+	<-h.bye
+	if len(h.bye) != 0 {
+		t.Fatal("Bye was called twice")
+	}
+}
+
+// leaver is a collector that tells of BYE.
+type leaver struct {
+	collector
+	bye chan struct{}
+}
+
+func (h *leaver) Bye(*Conn) { h.bye <- struct{}{} }
 
 // collector answers nothing by itself.
 type collector struct {

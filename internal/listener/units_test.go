@@ -236,7 +236,7 @@ func TestEnumsAndMetricsAgree(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
 		"Addr": {}, "Heartbeat": {Addr: "127.0.0.1:0", Heartbeat: -1}, "OutboxBytes": {Addr: "127.0.0.1:0", OutboxBytes: -1},
-		"player port": {Addr: "127.0.0.1:99999"},
+		"player port 127.0.0.1:99999 cannot be opened (choose another with --listen": {Addr: "127.0.0.1:99999"},
 	} {
 		if _, err := New(o, newEcho()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

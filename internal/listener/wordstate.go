@@ -81,6 +81,13 @@ func (w *wordState) answered(dst []byte, i int, text string) []byte {
 	return dst
 }
 
+// asking says whether commands wait for their answers.
+func (c *Conn) asking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.words != nil && len(c.words.asked) > 0
+}
+
 // show appends a frame as people read it.
 func (w *wordState) show(dst, body []byte) ([]byte, error) {
 	kind, _ := protocol.FrameKind(body)
