@@ -1,0 +1,424 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gamed/internal/actor"
+	"gamed/internal/envelope"
+)
+
+// net joins the routers of a test: what is sent waits in a queue per pair until deliver.
+type net struct {
+	mu    sync.Mutex // guards what follows
+	nodes map[NodeID]*node
+	wire  []packet
+	sends int
+}
+
+type packet struct {
+	from, to NodeID
+	b        []byte
+}
+
+// node is a router with what came to it.
+type node struct {
+	net     *net
+	id      NodeID
+	router  *Router
+	posted  []envelope.Envelope
+	noded   []envelope.Envelope
+	refused []error
+	full    error // what Post answers
+	down    error // what Send answers
+}
+
+func newNet(names ...string) (*net, []*node) {
+	n := &net{nodes: map[NodeID]*node{}}
+	var list []*node
+	for i, name := range names {
+		d := &node{net: n, id: id(name, uint64(i+1))}
+		d.router = NewRouter(d.id, d, d)
+		n.nodes[d.id] = d
+		list = append(list, d)
+	}
+	return n, list
+}
+
+func clone(e *envelope.Envelope) envelope.Envelope {
+	c := *e
+	c.Key, c.Payload = string([]byte(e.Key)), bytes.Clone(e.Payload)
+	return c
+}
+
+func (d *node) Post(e *envelope.Envelope) error {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	if d.full == nil {
+		d.posted = append(d.posted, clone(e))
+	}
+	return d.full
+}
+
+func (d *node) Node(_ NodeID, e *envelope.Envelope) {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	d.noded = append(d.noded, clone(e))
+}
+
+func (d *node) Refused(_ NodeID, _ *envelope.Envelope, why error) {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	d.refused = append(d.refused, why)
+}
+
+func (d *node) Send(to NodeID, e *envelope.Envelope) error {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	if d.down == nil {
+		d.net.sends++
+		d.net.wire = append(d.net.wire, packet{d.id, to, e.Append(nil)})
+	}
+	return d.down
+}
+
+// deliver hands over what is on the way until nothing is, and gives how many there were.
+func (n *net) deliver() (count int) {
+	for ; ; count++ {
+		n.mu.Lock()
+		if len(n.wire) == 0 {
+			n.mu.Unlock()
+			return count
+		}
+		p := n.wire[0]
+		n.wire = n.wire[1:]
+		n.mu.Unlock()
+		var e envelope.Envelope
+		if err := e.Decode(p.b); err != nil {
+			panic(err)
+		}
+		n.nodes[p.to].router.Receive(p.from, &e)
+	}
+}
+
+// run lets fake time pass, delivering all the while.
+func (n *net) run(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		n.deliver()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+	}
+	n.deliver()
+}
+
+func cast(key string, n int) *envelope.Envelope {
+	return &envelope.Envelope{Kind: envelope.Cast, Key: key, Ref: uint64(n)}
+}
+
+func refs(list []envelope.Envelope) (out []uint64) {
+	for _, e := range list {
+		out = append(out, e.Ref)
+	}
+	return out
+}
+
+func TestMineIsDeliveredElseOneHop(t *testing.T) {
+	n, d := newNet("a", "b")
+	tab := tableOf(7, d[0].id, d[1].id)
+	d[0].router.Install(tab)
+	d[1].router.Install(tab)
+	mine, theirs := keyIn(0, "x"), keyIn(1, "x")
+	if !d[0].router.Mine(mine) || d[0].router.Mine(theirs) || !d[0].router.Owns(0) || d[0].router.Owns(Partitions) {
+		t.Fatal("who owns what")
+	}
+	if err := errors.Join(d[0].router.Route(cast(mine, 1)), d[0].router.Route(cast(theirs, 2))); err != nil {
+		t.Fatal(err)
+	}
+	n.deliver()
+	if n.sends != 1 || len(d[0].posted) != 1 || len(d[1].posted) != 1 {
+		t.Fatalf("%d sends, %d and %d posted", n.sends, len(d[0].posted), len(d[1].posted))
+	}
+	e := d[1].posted[0]
+	if e.Ref != 2 || e.Key != theirs || e.Part != 1 || e.Term != 7 || e.Node != d[0].id || e.Hops != 0 {
+		t.Fatalf("arrived: %+v", e)
+	}
+}
+
+func TestRouteSaysWhatIsInTheWay(t *testing.T) {
+	_, d := newNet("a", "b")
+	if err := d[0].router.Route(cast("player/ann", 1)); !errors.Is(err, ErrNoOwner) {
+		t.Fatalf("without a table: %v", err)
+	}
+	d[0].router.Install(tableOf(1, d[0].id, d[1].id))
+	d[0].full, d[0].down = actor.ErrFull, ErrBusy
+	if err := d[0].router.Route(cast(keyIn(0, "x"), 1)); !errors.Is(err, actor.ErrFull) {
+		t.Fatalf("a full mailbox: %v", err)
+	}
+	if err := d[0].router.Route(cast(keyIn(1, "x"), 1)); !errors.Is(err, ErrBusy) {
+		t.Fatalf("a full queue: %v", err)
+	}
+	if err := d[0].router.ToNode(d[1].id, cast("", 1)); !errors.Is(err, ErrBusy) {
+		t.Fatalf("to a node: %v", err)
+	}
+	if err := d[0].router.ToNode(d[0].id, cast("", 1)); err != nil || len(d[0].noded) != 1 {
+		t.Fatalf("to itself: %v, %d", err, len(d[0].noded))
+	}
+}
+
+func TestAReceiverThatIsFullRefuses(t *testing.T) {
+	n, d := newNet("a", "b")
+	tab := tableOf(1, d[0].id, d[1].id)
+	d[0].router.Install(tab)
+	d[1].router.Install(tab)
+	d[1].full = actor.ErrFull
+	_ = d[0].router.Route(cast(keyIn(1, "x"), 1))
+	n.deliver()
+	if len(d[1].refused) != 1 || !errors.Is(d[1].refused[0], actor.ErrFull) {
+		t.Fatalf("refused: %v", d[1].refused)
+	}
+}
+
+// The origin has an old table. What meets the wrong node comes back and goes to the right one when the newer table is there.
+func TestTheWrongNodeSendsBackAndTheOriginRoutesAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, d := newNet("a", "b", "c")
+		d[0].router.Install(tableOf(1, d[0].id, d[1].id))
+		newer := tableOf(2, d[0].id, d[2].id)
+		d[1].router.Install(newer)
+		d[2].router.Install(newer)
+		key := keyIn(1, "x") // of b in the old table, of c in the new one
+		for i := range 20 {
+			if err := d[0].router.Route(cast(key, i+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.run(20 * time.Millisecond)
+		d[0].router.Install(newer)
+		n.run(200 * time.Millisecond)
+		if got := refs(d[2].posted); len(got) != 20 || !slices.IsSorted(got) {
+			t.Fatalf("c got %v", got)
+		}
+		if e := d[2].posted[0]; e.Hops != 1 || e.Term != 2 || e.Node != d[0].id {
+			t.Fatalf("arrived: %+v", e)
+		}
+		if len(d[0].refused)+len(d[1].refused)+len(d[1].posted) != 0 {
+			t.Fatal("refused, or delivered twice")
+		}
+		d[0].router.Close()
+	})
+}
+
+// Two nodes that each take the other for the owner: the message goes there and back three times, then it is refused.
+func TestNothingGoesInCirclesForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, d := newNet("a", "b")
+		onlyB, onlyA := tableOf(1, d[1].id), tableOf(1, d[0].id)
+		d[0].router.Install(onlyB)
+		d[1].router.Install(onlyA)
+		start := time.Now()
+		_ = d[0].router.Route(cast("player/ann", 1))
+		for len(d[1].refused) == 0 && time.Since(start) < time.Minute {
+			n.run(10 * time.Millisecond)
+		}
+		took := time.Since(start)
+		if len(d[1].refused) != 1 || !errors.Is(d[1].refused[0], ErrNoOwner) {
+			t.Fatalf("refused: %v and %v", d[0].refused, d[1].refused)
+		}
+		if n.sends != 1+2*maxHops { // the first, and for each hop one back and one again
+			t.Fatalf("%d sends", n.sends)
+		}
+		if least := (1 + 2 + 3) * retryDelay; took < least || took > least+maxHops*retryJitter+50*time.Millisecond {
+			t.Fatalf("took %v", took)
+		}
+		n.run(time.Minute)
+		if n.sends != 1+2*maxHops {
+			t.Fatalf("it goes on: %d sends", n.sends)
+		}
+	})
+}
+
+func TestWhatWaitsToBeSentAgainIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, d := newNet("a", "b")
+		e := cast("player/ann", 1)
+		e.Hops = 1
+		moved := envelope.Envelope{Kind: envelope.Moved, Payload: e.Append(nil)}
+		for range maxRetries {
+			d[0].router.Receive(d[1].id, &moved)
+		}
+		if len(d[0].refused) != 0 {
+			t.Fatalf("refused %d within the bound", len(d[0].refused))
+		}
+		d[0].router.Receive(d[1].id, &moved)
+		if len(d[0].refused) != 1 || !errors.Is(d[0].refused[0], ErrBusy) {
+			t.Fatalf("one over the bound: %v", d[0].refused)
+		}
+		d[0].router.Close()
+		if len(d[0].refused) != maxRetries+1 {
+			t.Fatalf("%d of %d refused after Close", len(d[0].refused), maxRetries+1)
+		}
+		d[0].router.Receive(d[1].id, &moved)
+		if len(d[0].refused) != maxRetries+2 {
+			t.Fatal("a closed router kept a message")
+		}
+		time.Sleep(time.Minute)
+		if d[0].net.sends != 0 || len(d[0].posted) != 0 {
+			t.Fatal("a closed router sent")
+		}
+	})
+}
+
+func TestBigMessagesWaitBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, d := newNet("a", "b")
+		e := cast("player/ann", 1)
+		e.Payload = make([]byte, 3<<20)
+		moved := envelope.Envelope{Kind: envelope.Moved, Payload: e.Append(nil)}
+		for range 6 {
+			d[0].router.Receive(d[1].id, &moved)
+		}
+		if len(d[0].refused) != 1 {
+			t.Fatalf("refused %d of 18 MiB", len(d[0].refused))
+		}
+		time.Sleep(time.Second) // nobody owns it: refused when it is due
+		synctest.Wait()
+		d[0].router.Receive(d[1].id, &moved)
+		if len(d[0].refused) != 6 {
+			t.Fatalf("%d refused: the bytes were not given back", len(d[0].refused))
+		}
+		d[0].router.Close()
+	})
+}
+
+func TestBackOffGrowsWithHopsWhateverTheWireSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for hops, want := range map[uint8]time.Duration{0: retryDelay, 1: retryDelay, 2: 2 * retryDelay, 3: 3 * retryDelay, 255: 3 * retryDelay} {
+			_, d := newNet("a", "b")
+			d[0].router.Install(tableOf(1, d[0].id))
+			e := cast("player/ann", 1)
+			e.Hops = hops
+			d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Moved, Payload: e.Append(nil)})
+			time.Sleep(want - 1)
+			synctest.Wait()
+			if len(d[0].posted) != 0 {
+				t.Errorf("hops %d: sent before %v", hops, want)
+			}
+			time.Sleep(retryJitter + 1)
+			synctest.Wait()
+			if len(d[0].posted) != 1 {
+				t.Errorf("hops %d: not sent after %v", hops, want+retryJitter)
+			}
+		}
+	})
+}
+
+func TestHostileEnvelopesDoNoHarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, d := newNet("a", "b")
+		d[0].router.Install(tableOf(1, d[0].id))
+		wrong := cast(keyIn(5, "x"), 1)
+		for _, part := range []uint16{0, 6, Partitions, None} {
+			e := *wrong
+			e.Part = part
+			d[0].router.Receive(d[1].id, &e)
+		}
+		if len(d[0].posted) != 4 {
+			t.Fatalf("%d posted", len(d[0].posted))
+		}
+		for _, e := range d[0].posted {
+			if e.Part != 5 {
+				t.Fatalf("the wire chose partition %d", e.Part)
+			}
+		}
+		out := envelope.Envelope{Kind: envelope.Out, Conn: 1}
+		for name, payload := range map[string][]byte{"nothing": nil, "garbage": {0xc1}, "a bomb": {0xdd, 0xff, 0xff, 0xff, 0xff},
+			"what is for no entity": out.Append(nil), "itself": (&envelope.Envelope{Kind: envelope.Moved}).Append(nil)} {
+			d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Moved, Payload: payload})
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if len(d[0].posted) != 4 || len(d[0].noded) != 0 || n.sends != 0 || len(d[0].refused) != 0 {
+				t.Fatalf("moved with %s did something", name)
+			}
+		}
+	})
+}
+
+// The backup's word is for the owner that sent the change. To its successor it is noise, and it must not cost a hop either.
+func TestAckedIsNotSentBack(t *testing.T) {
+	n, d := newNet("a", "b")
+	d[0].router.Install(tableOf(1, d[1].id))
+	d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Acked, Key: "player/ann", Ref: 5})
+	d[0].router.Stray(&envelope.Envelope{Kind: envelope.Acked, Key: "player/ann", Ref: 5})
+	if n.sends != 0 || len(d[0].posted)+len(d[0].refused) != 0 {
+		t.Fatal("an Acked for another owner's entity went on")
+	}
+}
+
+func TestStraysGoOnAtMostThreeTimes(t *testing.T) {
+	n, d := newNet("a", "b")
+	d[0].router.Install(tableOf(1, d[1].id))
+	e := cast("player/ann", 1)
+	for range maxHops {
+		d[0].router.Stray(e)
+	}
+	if n.sends != maxHops || len(d[0].refused) != 0 {
+		t.Fatalf("%d sends, %d refused", n.sends, len(d[0].refused))
+	}
+	d[0].router.Stray(e)
+	if n.sends != maxHops || len(d[0].refused) != 1 || !errors.Is(d[0].refused[0], ErrNoOwner) {
+		t.Fatalf("%d sends, refused %v", n.sends, d[0].refused)
+	}
+}
+
+// Tables change under load on all nodes at their own times; nothing is lost without a word, and nothing comes twice.
+func TestChangingTablesLoseNothingSilently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, d := newNet("a", "b", "c")
+		tables := []*Table{tableOf(1, d[0].id), tableOf(2, d[0].id, d[1].id), tableOf(3, d[1].id, d[2].id, d[0].id), tableOf(4, d[2].id)}
+		for _, x := range d {
+			x.router.Install(tables[0])
+		}
+		sent := 0
+		for step := range 300 {
+			if step%75 == 0 && step/75 < len(tables) {
+				for i, x := range d {
+					time.AfterFunc(time.Duration(i*7)*time.Millisecond, func() { x.router.Install(tables[step/75]) })
+				}
+			}
+			for i, x := range d {
+				sent++
+				if err := x.router.Route(cast(fmt.Sprintf("player/p%d", step%10), step*10+i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n.run(time.Millisecond)
+		}
+		n.run(2 * time.Second)
+		seen := map[uint64]int{}
+		refused := 0
+		for _, x := range d {
+			for _, e := range x.posted {
+				seen[e.Ref]++
+			}
+			refused += len(x.refused)
+			x.router.Close()
+		}
+		for ref, times := range seen {
+			if times != 1 {
+				t.Fatalf("message %d was delivered %d times", ref, times)
+			}
+		}
+		if len(seen)+refused != sent {
+			t.Fatalf("%d delivered and %d refused of %d", len(seen), refused, sent)
+		}
+		if refused > sent/20 {
+			t.Fatalf("%d of %d refused", refused, sent)
+		}
+	})
+}
