@@ -1,10 +1,12 @@
 package hostile
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	"gamed/client"
 	"gamed/protocol"
 )
 
@@ -29,7 +31,7 @@ type login struct {
 }
 
 // newLogins begins up to 40 logins a second, four at a time, until judge or stop.
-func newLogins(t testing.TB, n *node) *logins {
+func newLogins(t testing.TB, n *node, visit func(n *node, name string) error) *logins {
 	l := &logins{t: t, in: make(chan login, 4), done: make(chan struct{})}
 	go l.collect()
 	for lane := range 4 {
@@ -79,7 +81,7 @@ func (l *logins) judge(atLeast int) {
 		l.t.Fatalf("only %d logins, want %d: %q", len(l.took), atLeast, l.bad)
 	}
 	if l.good*100 < len(l.took)*99 {
-		l.t.Errorf("of %d logins %d worked within %v; errors: %.20q", len(l.took), l.good, loginLimit, l.bad)
+		l.t.Errorf("of %d logins %d worked within %v; errors: %q", len(l.took), l.good, loginLimit, l.bad[:min(len(l.bad), 20)])
 	}
 	l.t.Logf("%d logins, p50 %v, p99 %v", len(l.took), percentile(l.took, 50), percentile(l.took, 99))
 }
@@ -102,4 +104,18 @@ func visit(n *node, name string) error {
 	}
 	_, _, err = p.last()
 	return err
+}
+
+// visitAgain is visit by a client that connects again when it is turned away.
+func visitAgain(n *node, name string) error {
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	c, err := client.Dial(ctx, []string{n.Players}, client.Options{Name: name})
+	if err != nil {
+		return fmt.Errorf("log in: %w", err)
+	}
+	if _, err := c.Call(ctx, "echo:", "e", nil); err != nil {
+		return fmt.Errorf("echo: %w", err)
+	}
+	return c.Close()
 }

@@ -142,7 +142,7 @@ func TestSilentCrowd(t *testing.T) {
 	if got := openFiles(); got < size+1000 {
 		t.Skipf("only %d files may be open", got)
 	}
-	logins := newLogins(t, n)
+	logins := newLogins(t, n, visit)
 	defer logins.stop()
 	began := time.Now()
 	crowd := make([]net.Conn, 0, size)
