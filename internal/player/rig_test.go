@@ -260,7 +260,7 @@ type heard struct {
 	asked   bool     // the same, of a connection that wants to take over
 }
 
-func (h *heard) reply(t *testing.T, ref uint64) protocol.Reply {
+func (h heard) reply(t *testing.T, ref uint64) protocol.Reply {
 	t.Helper()
 	for _, r := range h.replies {
 		if r.Ref == ref {
@@ -355,13 +355,19 @@ func (r *rig) call(conn, ref uint64, topic, event string, payload game.Payload) 
 	return h.reply(r.t, ref)
 }
 
-// routed gives what was sent to keys since the last drain.
+// routed takes what was sent to keys since the last drain, and keeps the rest.
 func (r *rig) routed() (out []sent) {
+	var rest []sent
 	for _, s := range r.drain() {
 		if s.node.IsZero() {
 			out = append(out, s)
+		} else {
+			rest = append(rest, s)
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent = append(rest, r.sent...)
 	return out
 }
 
