@@ -1,7 +1,7 @@
 package shard
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,7 +45,7 @@ func tableOf(term uint64, nodes ...NodeID) *Table {
 // keyIn finds a key of a partition.
 func keyIn(part uint16, name string) string {
 	for i := 0; ; i++ {
-		if k := fmt.Sprintf("player/%s%d", name, i); PartitionOf(k) == part {
+		if k := "player/" + name + strconv.Itoa(i); PartitionOf(k) == part {
 			return k
 		}
 	}

@@ -88,6 +88,30 @@ func (d *node) Send(to NodeID, e *envelope.Envelope) error {
 	return d.down
 }
 
+func (d *node) posts() []envelope.Envelope {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	return slices.Clone(d.posted)
+}
+
+func (d *node) forNode() []envelope.Envelope {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	return slices.Clone(d.noded)
+}
+
+func (d *node) refusals() []error {
+	d.net.mu.Lock()
+	defer d.net.mu.Unlock()
+	return slices.Clone(d.refused)
+}
+
+func (n *net) sent() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sends
+}
+
 // deliver hands over what is on the way until nothing is, and gives how many there were.
 func (n *net) deliver() (count int) {
 	for ; ; count++ {
@@ -141,10 +165,10 @@ func TestMineIsDeliveredElseOneHop(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.deliver()
-	if n.sends != 1 || len(d[0].posted) != 1 || len(d[1].posted) != 1 {
-		t.Fatalf("%d sends, %d and %d posted", n.sends, len(d[0].posted), len(d[1].posted))
+	if n.sent() != 1 || len(d[0].posts()) != 1 || len(d[1].posts()) != 1 {
+		t.Fatalf("%d sends, %d and %d posted", n.sent(), len(d[0].posts()), len(d[1].posts()))
 	}
-	e := d[1].posted[0]
+	e := d[1].posts()[0]
 	if e.Ref != 2 || e.Key != theirs || e.Part != 1 || e.Term != 7 || e.Node != d[0].id || e.Hops != 0 {
 		t.Fatalf("arrived: %+v", e)
 	}
@@ -166,8 +190,8 @@ func TestRouteSaysWhatIsInTheWay(t *testing.T) {
 	if err := d[0].router.ToNode(d[1].id, cast("", 1)); !errors.Is(err, ErrBusy) {
 		t.Fatalf("to a node: %v", err)
 	}
-	if err := d[0].router.ToNode(d[0].id, cast("", 1)); err != nil || len(d[0].noded) != 1 {
-		t.Fatalf("to itself: %v, %d", err, len(d[0].noded))
+	if err := d[0].router.ToNode(d[0].id, cast("", 1)); err != nil || len(d[0].forNode()) != 1 {
+		t.Fatalf("to itself: %v, %d", err, len(d[0].forNode()))
 	}
 }
 
@@ -179,8 +203,8 @@ func TestAReceiverThatIsFullRefuses(t *testing.T) {
 	d[1].full = actor.ErrFull
 	_ = d[0].router.Route(cast(keyIn(1, "x"), 1))
 	n.deliver()
-	if len(d[1].refused) != 1 || !errors.Is(d[1].refused[0], actor.ErrFull) {
-		t.Fatalf("refused: %v", d[1].refused)
+	if len(d[1].refusals()) != 1 || !errors.Is(d[1].refusals()[0], actor.ErrFull) {
+		t.Fatalf("refused: %v", d[1].refusals())
 	}
 }
 
@@ -201,13 +225,13 @@ func TestTheWrongNodeSendsBackAndTheOriginRoutesAnew(t *testing.T) {
 		n.run(20 * time.Millisecond)
 		d[0].router.Install(newer)
 		n.run(200 * time.Millisecond)
-		if got := refs(d[2].posted); len(got) != 20 || !slices.IsSorted(got) {
+		if got := refs(d[2].posts()); len(got) != 20 || !slices.IsSorted(got) {
 			t.Fatalf("c got %v", got)
 		}
-		if e := d[2].posted[0]; e.Hops != 1 || e.Term != 2 || e.Node != d[0].id {
+		if e := d[2].posts()[0]; e.Hops != 1 || e.Term != 2 || e.Node != d[0].id {
 			t.Fatalf("arrived: %+v", e)
 		}
-		if len(d[0].refused)+len(d[1].refused)+len(d[1].posted) != 0 {
+		if len(d[0].refusals())+len(d[1].refusals())+len(d[1].posts()) != 0 {
 			t.Fatal("refused, or delivered twice")
 		}
 		d[0].router.Close()
@@ -223,22 +247,22 @@ func TestNothingGoesInCirclesForEver(t *testing.T) {
 		d[1].router.Install(onlyA)
 		start := time.Now()
 		_ = d[0].router.Route(cast("player/ann", 1))
-		for len(d[1].refused) == 0 && time.Since(start) < time.Minute {
+		for len(d[1].refusals()) == 0 && time.Since(start) < time.Minute {
 			n.run(10 * time.Millisecond)
 		}
 		took := time.Since(start)
-		if len(d[1].refused) != 1 || !errors.Is(d[1].refused[0], ErrNoOwner) {
-			t.Fatalf("refused: %v and %v", d[0].refused, d[1].refused)
+		if len(d[1].refusals()) != 1 || !errors.Is(d[1].refusals()[0], ErrNoOwner) {
+			t.Fatalf("refused: %v and %v", d[0].refusals(), d[1].refusals())
 		}
-		if n.sends != 1+2*maxHops { // the first, and for each hop one back and one again
-			t.Fatalf("%d sends", n.sends)
+		if n.sent() != 1+2*maxHops { // the first, and for each hop one back and one again
+			t.Fatalf("%d sends", n.sent())
 		}
 		if least := (1 + 2 + 3) * retryDelay; took < least || took > least+maxHops*retryJitter+50*time.Millisecond {
 			t.Fatalf("took %v", took)
 		}
 		n.run(time.Minute)
-		if n.sends != 1+2*maxHops {
-			t.Fatalf("it goes on: %d sends", n.sends)
+		if n.sent() != 1+2*maxHops {
+			t.Fatalf("it goes on: %d sends", n.sent())
 		}
 	})
 }
@@ -252,23 +276,23 @@ func TestWhatWaitsToBeSentAgainIsBounded(t *testing.T) {
 		for range maxRetries {
 			d[0].router.Receive(d[1].id, &moved)
 		}
-		if len(d[0].refused) != 0 {
-			t.Fatalf("refused %d within the bound", len(d[0].refused))
+		if len(d[0].refusals()) != 0 {
+			t.Fatalf("refused %d within the bound", len(d[0].refusals()))
 		}
 		d[0].router.Receive(d[1].id, &moved)
-		if len(d[0].refused) != 1 || !errors.Is(d[0].refused[0], ErrBusy) {
-			t.Fatalf("one over the bound: %v", d[0].refused)
+		if len(d[0].refusals()) != 1 || !errors.Is(d[0].refusals()[0], ErrBusy) {
+			t.Fatalf("one over the bound: %v", d[0].refusals())
 		}
 		d[0].router.Close()
-		if len(d[0].refused) != maxRetries+1 {
-			t.Fatalf("%d of %d refused after Close", len(d[0].refused), maxRetries+1)
+		if len(d[0].refusals()) != maxRetries+1 {
+			t.Fatalf("%d of %d refused after Close", len(d[0].refusals()), maxRetries+1)
 		}
 		d[0].router.Receive(d[1].id, &moved)
-		if len(d[0].refused) != maxRetries+2 {
+		if len(d[0].refusals()) != maxRetries+2 {
 			t.Fatal("a closed router kept a message")
 		}
 		time.Sleep(time.Minute)
-		if d[0].net.sends != 0 || len(d[0].posted) != 0 {
+		if d[0].net.sent() != 0 || len(d[0].posts()) != 0 {
 			t.Fatal("a closed router sent")
 		}
 	})
@@ -283,14 +307,14 @@ func TestBigMessagesWaitBoundedInBytes(t *testing.T) {
 		for range 6 {
 			d[0].router.Receive(d[1].id, &moved)
 		}
-		if len(d[0].refused) != 1 {
-			t.Fatalf("refused %d of 18 MiB", len(d[0].refused))
+		if len(d[0].refusals()) != 1 {
+			t.Fatalf("refused %d of 18 MiB", len(d[0].refusals()))
 		}
 		time.Sleep(time.Second) // nobody owns it: refused when it is due
 		synctest.Wait()
 		d[0].router.Receive(d[1].id, &moved)
-		if len(d[0].refused) != 6 {
-			t.Fatalf("%d refused: the bytes were not given back", len(d[0].refused))
+		if len(d[0].refusals()) != 6 {
+			t.Fatalf("%d refused: the bytes were not given back", len(d[0].refusals()))
 		}
 		d[0].router.Close()
 	})
@@ -306,12 +330,12 @@ func TestBackOffGrowsWithHopsWhateverTheWireSays(t *testing.T) {
 			d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Moved, Payload: e.Append(nil)})
 			time.Sleep(want - 1)
 			synctest.Wait()
-			if len(d[0].posted) != 0 {
+			if len(d[0].posts()) != 0 {
 				t.Errorf("hops %d: sent before %v", hops, want)
 			}
 			time.Sleep(retryJitter + 1)
 			synctest.Wait()
-			if len(d[0].posted) != 1 {
+			if len(d[0].posts()) != 1 {
 				t.Errorf("hops %d: not sent after %v", hops, want+retryJitter)
 			}
 		}
@@ -328,10 +352,10 @@ func TestHostileEnvelopesDoNoHarm(t *testing.T) {
 			e.Part = part
 			d[0].router.Receive(d[1].id, &e)
 		}
-		if len(d[0].posted) != 4 {
-			t.Fatalf("%d posted", len(d[0].posted))
+		if len(d[0].posts()) != 4 {
+			t.Fatalf("%d posted", len(d[0].posts()))
 		}
-		for _, e := range d[0].posted {
+		for _, e := range d[0].posts() {
 			if e.Part != 5 {
 				t.Fatalf("the wire chose partition %d", e.Part)
 			}
@@ -342,7 +366,7 @@ func TestHostileEnvelopesDoNoHarm(t *testing.T) {
 			d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Moved, Payload: payload})
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if len(d[0].posted) != 4 || len(d[0].noded) != 0 || n.sends != 0 || len(d[0].refused) != 0 {
+			if len(d[0].posts()) != 4 || len(d[0].forNode()) != 0 || n.sent() != 0 || len(d[0].refusals()) != 0 {
 				t.Fatalf("moved with %s did something", name)
 			}
 		}
@@ -355,7 +379,7 @@ func TestAckedIsNotSentBack(t *testing.T) {
 	d[0].router.Install(tableOf(1, d[1].id))
 	d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Acked, Key: "player/ann", Ref: 5})
 	d[0].router.Stray(&envelope.Envelope{Kind: envelope.Acked, Key: "player/ann", Ref: 5})
-	if n.sends != 0 || len(d[0].posted)+len(d[0].refused) != 0 {
+	if n.sent() != 0 || len(d[0].posts())+len(d[0].refusals()) != 0 {
 		t.Fatal("an Acked for another owner's entity went on")
 	}
 }
@@ -367,12 +391,12 @@ func TestStraysGoOnAtMostThreeTimes(t *testing.T) {
 	for range maxHops {
 		d[0].router.Stray(e)
 	}
-	if n.sends != maxHops || len(d[0].refused) != 0 {
-		t.Fatalf("%d sends, %d refused", n.sends, len(d[0].refused))
+	if n.sent() != maxHops || len(d[0].refusals()) != 0 {
+		t.Fatalf("%d sends, %d refused", n.sent(), len(d[0].refusals()))
 	}
 	d[0].router.Stray(e)
-	if n.sends != maxHops || len(d[0].refused) != 1 || !errors.Is(d[0].refused[0], ErrNoOwner) {
-		t.Fatalf("%d sends, refused %v", n.sends, d[0].refused)
+	if n.sent() != maxHops || len(d[0].refusals()) != 1 || !errors.Is(d[0].refusals()[0], ErrNoOwner) {
+		t.Fatalf("%d sends, refused %v", n.sent(), d[0].refusals())
 	}
 }
 
@@ -403,10 +427,10 @@ func TestChangingTablesLoseNothingSilently(t *testing.T) {
 		seen := map[uint64]int{}
 		refused := 0
 		for _, x := range d {
-			for _, e := range x.posted {
+			for _, e := range x.posts() {
 				seen[e.Ref]++
 			}
-			refused += len(x.refused)
+			refused += len(x.refusals())
 			x.router.Close()
 		}
 		for ref, times := range seen {

@@ -176,6 +176,7 @@ func TestWakeAtTheEarliestOfSeveralOnce(t *testing.T) {
 		other.Ref = 7
 		_ = ws.Post(other)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(*list) != 2 || (*list)[0] != 3*time.Second || (*list)[1] != 7*time.Second {
 			t.Fatalf("woken at %v, want 3s (ann, once) and 7s (bob)", *list)
 		}
@@ -205,6 +206,7 @@ func TestWakeIsAskedForAgainEachTime(t *testing.T) {
 		defer ws.Close()
 		_ = ws.Post(message("player/ann"))
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		if len(list) != 1000 {
 			t.Fatalf("woken %d times", len(list))
 		}
@@ -272,6 +274,7 @@ func TestTellWakesTheRightEntity(t *testing.T) {
 		_ = ws.Tell("player/ann", func(w *Worker, _ Entity) { w.WakeAt(w.Now().Add(time.Second)) })
 		_ = ws.Tell("player/nobody", func(w *Worker, _ Entity) { w.WakeAt(w.Now().Add(time.Second)) })
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(woken) != 1 || woken[0] != "player/ann" {
 			t.Fatalf("woken: %v", woken)
 		}
@@ -293,7 +296,8 @@ func TestWhoHasLeftIsNotWoken(t *testing.T) {
 		defer ws.Close()
 		_ = ws.Post(message("player/ann"))
 		time.Sleep(2 * time.Hour)
-		if tr.get(tr.left, "player/ann") != 1 || len(*list) != 0 || len(ws.workers[0].wakes) != 0 {
+		synctest.Wait()
+		if tr.get(tr.left, "player/ann") != 1 || len(*list) != 0 {
 			t.Fatalf("left %v, woken %v", tr.left, *list)
 		}
 	})

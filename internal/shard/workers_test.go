@@ -235,6 +235,13 @@ func TestTellDoRestore(t *testing.T) {
 	})
 }
 
+// owners is how many PerPlayer workers there are.
+func owners(ws *Workers) int {
+	ws.mu.RLock()
+	defer ws.mu.RUnlock()
+	return len(ws.own)
+}
+
 func TestIdleEntitiesLeaveMemory(t *testing.T) {
 	everyDispatch(t, func(t *testing.T, d Dispatch) {
 		synctest.Test(t, func(t *testing.T) {
@@ -254,8 +261,8 @@ func TestIdleEntitiesLeaveMemory(t *testing.T) {
 			if n, _ := ws.Entities(); n != 1 || tr.get(tr.left, "player/idle") != 1 || tr.get(tr.left, "player/busy") != 0 {
 				t.Fatalf("%d in memory, left %v", n, tr.left)
 			}
-			if d == PerPlayer && len(ws.own) != 1 {
-				t.Fatalf("%d workers for one entity", len(ws.own))
+			if n := owners(ws); d == PerPlayer && n != 1 {
+				t.Fatalf("%d workers for one entity", n)
 			}
 			_ = ws.Post(message("player/idle"))
 			if n := count(t, ws, "player/idle"); n != 1 || tr.get(tr.made, "player/idle") != 2 {
@@ -313,8 +320,8 @@ func TestPerPlayerWorkersRetireWithoutLoss(t *testing.T) {
 		if n := told.Load(); n != keys*rounds+rounds {
 			t.Errorf("%d functions ran of %d", n, keys*rounds+rounds)
 		}
-		if len(ws.own) != 0 {
-			t.Errorf("%d workers of idle players", len(ws.own))
+		if n := owners(ws); n != 0 {
+			t.Errorf("%d workers of idle players", n)
 		}
 		if made, left := tr.all(tr.made), tr.all(tr.left); made != left || made < 2*keys {
 			t.Errorf("%d made, %d left: nobody retired, or not all", made, left)
