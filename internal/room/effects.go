@@ -156,7 +156,7 @@ type late struct {
 // lateEvery is how often the gateways of late members are tried again.
 const lateEvery = 200 * time.Millisecond
 
-func (h *Home) attachLate() {
+func (h *Home) attachLate(w *shard.Worker) {
 	list := h.late
 	h.late = nil
 	for _, l := range list {
@@ -170,7 +170,7 @@ func (h *Home) attachLate() {
 				Payload: protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeUnavailable, Reason: "pushes of " + h.topic + " were lost on the way", RetryMS: 0})})
 			continue
 		}
-		h.attach(l.name, append([][]byte{}, frames...))
+		h.attach(l.name, append([][]byte{}, h.renewed(w, frames, l.from)...))
 	}
 }
 
@@ -219,7 +219,7 @@ func (h *Home) sessionEnded(w *shard.Worker, e *envelope.Envelope) {
 }
 
 // resume goes on with a member's stream at another connection.
-func (h *Home) resume(e *envelope.Envelope) {
+func (h *Home) resume(w *shard.Worker, e *envelope.Envelope) {
 	name, _ := envelope.PlayerOf(e.From)
 	m := h.members.byName[name]
 	r := envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, FromTopic: h.topic, Event: string(protocol.CodeOK)}
@@ -234,7 +234,9 @@ func (h *Home) resume(e *envelope.Envelope) {
 	var replay [][]byte
 	missed := e.Event != "seen"
 	if !missed {
-		replay, missed = h.stream.Since(max(e.Offset, m.joined))
+		from := max(e.Offset, m.joined)
+		replay, missed = h.stream.Since(from)
+		replay = h.renewed(w, replay, from)
 	}
 	if replay == nil {
 		replay = [][]byte{} // not a join: m.joined stays
@@ -247,12 +249,13 @@ func (h *Home) resume(e *envelope.Envelope) {
 }
 
 // resync sends a relay what it has missed: pushes after Offset, as far as the history reaches.
-func (h *Home) resync(e *envelope.Envelope) {
+func (h *Home) resync(w *shard.Worker, e *envelope.Envelope) {
 	frames, missed := h.stream.Since(e.Offset)
 	from := h.stream.Offset() - uint64(len(frames))
 	if missed {
 		frames, from = nil, h.stream.Offset()
 	}
+	frames = h.renewed(w, frames, from)
 	p := envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResume, Offset: from}
 	h.o.ToNode(e.Node, &p)
 	for i, f := range frames {

@@ -83,9 +83,9 @@ func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
 		case e.Flags&envelope.FlagLeft != 0:
 			h.sessionEnded(w, e)
 		case e.Flags&envelope.FlagResume != 0 && e.From == "":
-			h.resync(e)
+			h.resync(w, e)
 		case e.Flags&envelope.FlagResume != 0:
-			h.resume(e)
+			h.resume(w, e)
 		default:
 			h.called(w, e)
 		}
@@ -137,7 +137,7 @@ func (h *Home) Wake(w *shard.Worker) {
 	}
 	h.recollect(w)
 	if len(h.late) > 0 && !h.lateAt.After(w.Now()) {
-		h.attachLate()
+		h.attachLate(w)
 		h.lateAt = w.Now().Add(lateEvery)
 	}
 	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
