@@ -148,6 +148,8 @@ func nasty() map[string]game.Payload {
 			m["a show that lasts "+name] = game.NewMap().Raw("questions", show).Int("prize", 1).Payload()
 		}
 	}
+	good := game.NewMap().Text("text", "?").Texts("choices", []string{"a", "b"}).Int("answer", 0).Float("seconds", 0.5).Payload()
+	m["a good show"] = game.NewMap().Raw("questions", append(protocol.AppendArray(nil, 1), good...)).Int("prize", 1).Payload()
 	for name, p := range m {
 		if protocol.Check(p) != nil || len(p) > 65_000 {
 			delete(m, name)
@@ -200,6 +202,9 @@ func TestNastyPayloads(t *testing.T) {
 				shows++
 			}
 		}
+	}
+	if shows == 0 {
+		t.Error("no show was started, not even the good one")
 	}
 	if after := n.memory(); after > before+flat {
 		t.Errorf("memory went from %d to %d MiB", before, after)

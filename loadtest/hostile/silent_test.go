@@ -134,11 +134,12 @@ func dialTLS(t *testing.T, addr string) net.Conn {
 // TestSilentCrowd: thousands that say nothing, or a byte a second, do not hurt an honest login, and are all gone after five
 // seconds.
 func TestSilentCrowd(t *testing.T) {
-	n := start(t)
 	size := 5000
 	if testing.Short() {
 		size = 2000
+		t.Parallel()
 	}
+	n := start(t)
 	if got := openFiles(); got < size+1000 {
 		t.Skipf("only %d files may be open", got)
 	}
