@@ -52,7 +52,7 @@ type Options struct {
 	PerAddrRate  int // new connections a second from one address, loopback exempt
 	AcceptRate   int // new connections a second in all; more wait in the kernel's queue
 
-	// Loops is how many epoll loops serve plain TCP on Linux; default: half of GOMAXPROCS. Below 0, on other systems, and
+	// Loops is how many epoll loops serve plain TCP on Linux (amd64, arm64); default: half of GOMAXPROCS. Below 0, on other systems, and
 	// when Listener is no *net.TCPListener, each connection has a goroutine instead.
 	Loops int
 

@@ -80,6 +80,7 @@ const (
 func (g *gateway) Hello(c *listener.Conn, h protocol.Hello) {
 	key := envelope.PlayerPrefix + c.Player()
 	l := &link{conn: c, key: key, part: shard.PartitionOf(key), waits: true}
+	c.Attach(l)
 	s := g.shard(c.ID())
 	s.mu.Lock()
 	s.conns[c.ID()] = l
@@ -118,10 +119,7 @@ func (g *gateway) hello(l *link, e *envelope.Envelope, until time.Time) {
 
 // Frames implements listener.Handler.
 func (g *gateway) Frames(c *listener.Conn, batch []byte) {
-	l := g.find(c.ID())
-	if l == nil {
-		return
-	}
+	l := c.Attached().(*link)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.waits {
@@ -149,10 +147,7 @@ func (g *gateway) Closed(c *listener.Conn, _ listener.Reason) {
 }
 
 func (g *gateway) gone(c *listener.Conn, flags uint16) {
-	l := g.find(c.ID())
-	if l == nil {
-		return
-	}
+	l := c.Attached().(*link)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
