@@ -1,0 +1,175 @@
+package replica
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"gamed/internal/envelope"
+	"gamed/internal/shard"
+	"gamed/internal/state"
+)
+
+// change makes a Replicate envelope that puts one section.
+func change(flags uint16, term, life, seq, before uint64, name string) *envelope.Envelope {
+	var c state.Change
+	c.Put(name, []byte("x"))
+	return &envelope.Envelope{Kind: envelope.Replicate, Key: key, Part: shard.PartitionOf(key), Flags: flags, Term: term, Conn: life, Ref: seq,
+		Offset: before, Payload: c.Append(nil)}
+}
+
+const whole = envelope.FlagWhole
+
+func TestACopyTakesOnlyWhatFollows(t *testing.T) {
+	type step struct {
+		e    *envelope.Envelope
+		want bool
+	}
+	for name, tt := range map[string]struct {
+		steps []step
+		keeps string // the sections in the end
+	}{
+		"a change of nothing":         {[]step{{change(0, 1, 5, 6, 5, "a"), false}}, ""},
+		"whole, then changes":         {[]step{{change(whole, 1, 5, 6, 0, "a"), true}, {change(0, 1, 5, 7, 6, "b"), true}, {change(0, 1, 5, 8, 7, "c"), true}}, "abc"},
+		"a gap":                       {[]step{{change(whole, 1, 5, 6, 0, "a"), true}, {change(0, 1, 5, 8, 7, "c"), false}}, "a"},
+		"whole after a gap":           {[]step{{change(whole, 1, 5, 6, 0, "a"), true}, {change(0, 1, 5, 8, 7, "c"), false}, {change(whole, 1, 5, 9, 0, "d"), true}}, "d"},
+		"twice":                       {[]step{{change(whole, 1, 5, 6, 0, "a"), true}, {change(0, 1, 5, 7, 6, "b"), true}, {change(0, 1, 5, 7, 6, "b"), true}, {change(whole, 1, 5, 6, 0, "a"), true}}, "ab"},
+		"an old whole state":          {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 5, 6, 0, "a"), true}}, "d"},
+		"another life, lower numbers": {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 2, 3, 0, "a"), true}, {change(0, 1, 2, 4, 3, "b"), true}}, "ab"},
+		"a change of another life":    {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 1, 4, 10, 9, "e"), false}}, "d"},
+		"an earlier owner":            {[]step{{change(whole, 2, 5, 9, 0, "d"), true}, {change(whole, 1, 7, 99, 0, "e"), false}, {change(0, 1, 5, 10, 9, "f"), false}}, "d"},
+		"a later owner":               {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 2, 5, 10, 9, "f"), false}, {change(whole, 2, 6, 7, 0, "e"), true}}, "e"},
+		"dropped":                     {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(envelope.FlagDropped, 1, 5, 10, 0, ""), true}}, ""},
+		"dropped by another life":     {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(envelope.FlagDropped, 1, 4, 10, 0, ""), true}}, "d"},
+		"dropped by an earlier owner": {[]step{{change(whole, 2, 5, 9, 0, "d"), true}, {change(envelope.FlagDropped, 1, 5, 10, 0, ""), false}}, "d"},
+	} {
+		s := NewStore()
+		for i, st := range tt.steps {
+			if got := s.Apply(st.e); got != st.want {
+				t.Errorf("%s: step %d: %v, want %v", name, i, got, st.want)
+			}
+		}
+		got := s.Take(shard.PartitionOf(key))[key]
+		if len(got) != len(tt.keeps) {
+			t.Errorf("%s: kept %v, want %q", name, got, tt.keeps)
+		}
+		for _, c := range tt.keeps {
+			if got[string(c)] == nil {
+				t.Errorf("%s: kept %v, want %q", name, got, tt.keeps)
+			}
+		}
+	}
+}
+
+func TestAFenceHoldsFromItsMoment(t *testing.T) {
+	s := NewStore()
+	part := shard.PartitionOf(key)
+	s.Apply(change(whole, 3, 5, 6, 0, "a"))
+	s.Fence(part, 4)
+	s.Fence(part, 2) // never down
+	if s.Apply(change(0, 3, 5, 7, 6, "b")) {
+		t.Fatal("an owner that was replaced was heard")
+	}
+	if got := s.Take(part)[key]; len(got) != 1 {
+		t.Fatalf("kept %v", got)
+	}
+	if s.Apply(change(whole, 3, 5, 8, 0, "c")) {
+		t.Fatal("the fence fell with the copies")
+	}
+	if !s.Apply(change(whole, 4, 9, 1, 0, "c")) {
+		t.Fatal("the new owner was not heard")
+	}
+}
+
+func TestDamageChangesNothing(t *testing.T) {
+	s := NewStore()
+	s.Apply(change(whole, 1, 5, 6, 0, "a"))
+	bad := change(0, 1, 5, 7, 6, "b")
+	bad.Payload = bad.Payload[:len(bad.Payload)-1]
+	if s.Apply(bad) {
+		t.Fatal("half a change was taken")
+	}
+	bad = change(whole, 1, 5, 7, 0, "b")
+	bad.Payload = []byte{0xdd, 0xff, 0xff, 0xff, 0xff}
+	if s.Apply(bad) {
+		t.Fatal("a bomb was taken")
+	}
+	for _, part := range []uint16{0, shard.PartitionOf(key) + 1, shard.Partitions, 1<<16 - 1} {
+		wrong := change(whole, 1, 5, 9, 0, "b")
+		wrong.Part = part
+		if s.Apply(wrong) {
+			t.Fatalf("taken into partition %d", part)
+		}
+	}
+	if !s.Apply(change(0, 1, 5, 7, 6, "c")) {
+		t.Fatal("the chain broke")
+	}
+	if got := s.Take(shard.PartitionOf(key))[key]; len(got) != 2 || got["a"] == nil || got["c"] == nil {
+		t.Fatalf("kept %v", got)
+	}
+}
+
+func TestCopiesDoNotAliasTheWire(t *testing.T) {
+	s := NewStore()
+	e := change(whole, 1, 5, 6, 0, "a")
+	wire := e.Append(nil)
+	var got envelope.Envelope
+	if err := got.Decode(wire); err != nil || !s.Apply(&got) {
+		t.Fatal(err)
+	}
+	clear(wire)
+	if kept := s.Take(shard.PartitionOf(key)); string(kept[key]["a"]) != "x" {
+		t.Fatalf("kept %v", kept)
+	}
+}
+
+func TestTakeForgetLen(t *testing.T) {
+	s := NewStore()
+	parts := map[uint16]int{}
+	for i := range 100 {
+		e := change(whole, 1, 5, 6, 0, "a")
+		e.Key = fmt.Sprintf("player/%d", i)
+		e.Part = shard.PartitionOf(e.Key)
+		parts[e.Part]++
+		if !s.Apply(e) {
+			t.Fatal("refused")
+		}
+	}
+	left := 100
+	for p, n := range parts {
+		if s.Len() != left {
+			t.Fatalf("%d copies, want %d", s.Len(), left)
+		}
+		left -= n
+		if p%2 == 0 {
+			s.Forget(p)
+		} else if got := len(s.Take(p)); got != n {
+			t.Fatalf("took %d of %d", got, n)
+		}
+	}
+	if s.Len() != 0 || len(s.Take(0)) != 0 {
+		t.Fatal("not all gone")
+	}
+	s.Forget(1020)
+}
+
+func TestAStoreHasManyUsers(t *testing.T) {
+	s := NewStore()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 500 {
+				e := change(whole, 1, uint64(g+1), uint64(i+1), 0, "a")
+				e.Key = fmt.Sprintf("player/%d", i%20)
+				e.Part = shard.PartitionOf(e.Key)
+				s.Apply(e)
+				s.Len()
+				s.Fence(e.Part, 1)
+			}
+		})
+	}
+	wg.Wait()
+	if s.Len() != 20 {
+		t.Fatalf("%d copies", s.Len())
+	}
+}
