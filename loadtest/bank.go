@@ -83,7 +83,7 @@ func Bank(ctx context.Context, o BankOptions) (*Report, error) {
 	b := &vault{o: o, calls: newLatencies(), login: newLatencies()}
 	run := strconv.FormatUint(rand.Uint64(), 36)
 	for i := range o.Players {
-		b.savers = append(b.savers, &saver{vault: b, random: rand.New(rand.NewPCG(o.Seed, uint64(i))),
+		b.savers = append(b.savers, &saver{vault: b, number: uint64(i), random: rand.New(rand.NewPCG(o.Seed, uint64(i))),
 			rec: SaverRecord{Name: "saver-" + run + "-" + strconv.Itoa(i), Codes: map[string]int64{}}})
 	}
 	limit, stop := context.WithTimeout(ctx, o.Duration+time.Duration(o.Kills)*(wholeLimit+startLimit)+2*settleLimit)

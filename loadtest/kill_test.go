@@ -10,6 +10,7 @@ import (
 func TestShowIsExactThroughAKill(t *testing.T) {
 	for _, whom := range []string{"home", "backup"} {
 		t.Run(whom, func(t *testing.T) {
+			t.Parallel()
 			players, questions := 300, 6
 			if testing.Short() {
 				players, questions = 100, 3

@@ -44,7 +44,7 @@ type Report struct {
 // Login is how the players came in.
 type Login struct {
 	Latency
-	PerSecond float64 `json:"per_second"`
+	PerSecond float64 `json:"per_second,omitempty"` // where all come in at once
 }
 
 // judged enters the verdict.
@@ -70,7 +70,11 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("scenario", "%s: %d players, %d nodes, %.1f s, seed %d", r.Scenario, r.Players, r.Nodes, r.Seconds, r.Seed)
-	line("log in", "%.0f/s, %v", r.Login.PerSecond, r.Login.Latency)
+	if r.Login.PerSecond > 0 {
+		line("log in", "%.0f/s, %v", r.Login.PerSecond, r.Login.Latency)
+	} else {
+		line("log in", "%v", r.Login.Latency)
+	}
 	if r.Questions > 0 {
 		line("show", "%d questions, %d winners, %d each", r.Questions, r.Winners, r.Share)
 	}

@@ -18,6 +18,7 @@ import (
 // saver is one player of the bank scenario. Its loop is one goroutine; others break its connection and leave its sessions.
 type saver struct {
 	vault  *vault
+	number uint64
 	random *rand.Rand // of the loop
 	client *client.Client
 	side   sync.WaitGroup // goroutines beside the loop
@@ -129,7 +130,7 @@ func (s *saver) dial(ctx context.Context, addr string) (conn net.Conn, err error
 
 // breakConnections closes the newest connection now and then, without the client's knowing.
 func (s *saver) breakConnections(ctx context.Context) {
-	r := rand.New(rand.NewPCG(s.vault.o.Seed, uint64(len(s.rec.Name))))
+	r := rand.New(rand.NewPCG(s.vault.o.Seed, 1<<32|s.number))
 	for waitUntil(ctx, time.Now().Add(time.Duration(r.ExpFloat64()*float64(s.vault.o.Break)))) {
 		s.mu.Lock()
 		conn := s.conn
