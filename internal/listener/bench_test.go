@@ -22,7 +22,7 @@ func (noListener) Addr() net.Addr            { return &net.TCPAddr{} }
 type mirror struct{ out []byte }
 
 func (h *mirror) Hello(c *Conn, _ protocol.Hello) { c.Welcome(welcomeFrame(c.Player())) }
-func (h *mirror) Bye(*Conn)                       {}
+func (h *mirror) Bye(c *Conn)                     { c.Close() }
 func (h *mirror) Closed(*Conn, Reason)            {}
 func (h *mirror) Frames(c *Conn, batch []byte) {
 	h.out = h.out[:0]

@@ -308,3 +308,27 @@ func TestPeerCloses(t *testing.T) {
 		t.Fatalf("calls %q", h.calls)
 	}
 }
+
+// late answers a call only when the test says so, and closes after BYE when it has.
+type late struct {
+	collector
+	bye chan *Conn
+}
+
+func (h *late) Bye(c *Conn) { h.bye <- c }
+
+func TestByeWaitsForTheAnswersBeforeIt(t *testing.T) {
+	h := &late{collector: collector{got: make(chan uint64, 4)}, bye: make(chan *Conn, 4)}
+	p := dial(t, start(t, h, nil))
+	p.send(helloFrame("ann"), call(1, "x"), protocol.AppendBye(nil))
+	if w, ok := protocol.ParseWelcome(p.frame()); !ok || w.Player != "ann" {
+		t.Fatal("no WELCOME")
+	}
+	c := <-h.bye
+	c.Send(protocol.AppendReply(nil, 1, game.EmptyMap))
+	c.Close()
+	if r, ok := protocol.ParseReply(p.frame()); !ok || r.Ref != 1 {
+		t.Fatal("the answer to a call before BYE was lost")
+	}
+	p.expectEnd()
+}

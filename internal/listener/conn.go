@@ -48,7 +48,8 @@ type Conn struct {
 	talk    dialect // constant after Handler.Hello
 	handed  bool    // HELLO went to the handler
 	upgrade bool    // reading stopped to begin TLS
-	leaving bool    // reading stopped at bye, commands before it are not answered yet
+	leaving bool    // reading stopped at bye, what came before it is not answered yet
+	saidBye bool    // the handler knows, and closes
 
 	remote compactAddr // constant
 	tick   uint16      // the slot in the clock's wheel, guarded by clock.mu, as due

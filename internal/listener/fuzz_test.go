@@ -91,7 +91,7 @@ func (h *strict) Frames(c *Conn, batch []byte) {
 	}
 }
 
-func (h *strict) Bye(*Conn)            { h.move(1); h.state = 2 }
+func (h *strict) Bye(c *Conn)          { h.move(1); h.state = 2; c.Close() }
 func (h *strict) Closed(*Conn, Reason) { h.move(1, 2); h.state = 3 }
 
 // FuzzBytes feeds bytes in random pieces: nothing panics, the connection always ends, what is written is whole frames, and the

@@ -71,12 +71,9 @@ func (c *Conn) settle(in *intake) bool {
 		giveBack(in.own)
 	}
 	if in.stop {
-		if in.bye && c.asking() {
+		if in.bye {
 			c.leaving = true
 			return false
-		}
-		if in.bye {
-			c.srv.h.Bye(c)
 		}
 		c.finishWith(in.end)
 	}

@@ -114,10 +114,11 @@ func (e *echo) Frames(c *Conn, batch []byte) {
 	c.Send(out.b)
 }
 
-func (e *echo) Bye(*Conn) {
+func (e *echo) Bye(c *Conn) {
 	e.mu.Lock()
 	e.byes++
 	e.mu.Unlock()
+	c.Close()
 }
 
 func (e *echo) Closed(c *Conn, r Reason) {

@@ -22,7 +22,8 @@ type Handler interface {
 	// Frames hands over one or more whole, checked CALL frames (length and body each) within the rate, also before WELCOME.
 	// batch is only valid during the call.
 	Frames(c *Conn, batch []byte)
-	// Bye says that the client leaves for good. Closed follows.
+	// Bye says that the client leaves for good. The handler calls Close when all answers are out; the connection ends after
+	// WriteTimeout otherwise. Closed follows.
 	Bye(c *Conn)
 	// Closed is the last call, once for each Hello: nothing will be read or sent any more, but for what waits in the outbox.
 	Closed(c *Conn, reason Reason)

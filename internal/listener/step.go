@@ -62,15 +62,24 @@ func (c *Conn) patience(d int64) {
 
 func (c *Conn) impatient() bool { return c.srv.clock.now() >= c.endBy.Load() }
 
-// awaitAnswers says, when the client sends no more or said bye (a script's end), whether it still has to get answers to its commands.
-// Bounded by WriteTimeout.
+// awaitAnswers says, when the client sends no more or said bye, whether it still has to get answers: to the commands of a script,
+// and to the calls before BYE, after which the handler closes. Bounded by WriteTimeout.
 func (c *Conn) awaitAnswers() bool {
+	if c.leaving && !c.asking() && !c.ending() {
+		c.saidBye = true
+		c.srv.h.Bye(c)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.words == nil || len(c.words.asked) == 0 || c.ending() {
+	switch {
+	case c.ending():
+		return false
+	case c.saidBye:
+	case c.words != nil && len(c.words.asked) > 0:
+		c.words.quiet = c.t.poke
+	default:
 		return false
 	}
-	c.words.quiet = c.t.poke
 	c.stage = stageAnswering
 	c.patience(int64(c.srv.o.WriteTimeout))
 	return true
@@ -79,13 +88,15 @@ func (c *Conn) awaitAnswers() bool {
 func (c *Conn) answered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ending() || len(c.words.asked) == 0 || c.impatient()
+	return c.ending() || c.impatient() || !c.saidBye && len(c.words.asked) == 0
 }
 
 // conclude begins the end: it tells the handler and says GOAWAY. err is why reading ended when nobody asked for it.
 func (c *Conn) conclude(err error, buf []byte) turn {
 	if c.leaving {
-		c.srv.h.Bye(c)
+		if !c.saidBye {
+			c.srv.h.Bye(c)
+		}
 		c.finishWith(ending{reason: ReasonBye})
 	}
 	c.mu.Lock()
@@ -95,6 +106,9 @@ func (c *Conn) conclude(err error, buf []byte) turn {
 			e.reason = ReasonPeer
 		}
 		c.noteEnd(e)
+	}
+	if c.leaving && c.end.reason == ReasonClosed {
+		c.end.reason = ReasonBye
 	}
 	e := *c.end
 	c.mu.Unlock()

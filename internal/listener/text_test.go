@@ -253,7 +253,7 @@ type leaver struct {
 	bye chan struct{}
 }
 
-func (h *leaver) Bye(*Conn) { h.bye <- struct{}{} }
+func (h *leaver) Bye(c *Conn) { h.bye <- struct{}{}; c.Close() }
 
 // collector answers nothing by itself.
 type collector struct {
@@ -262,7 +262,7 @@ type collector struct {
 }
 
 func (h *collector) Hello(c *Conn, _ protocol.Hello) { h.conn = c; c.Welcome(welcomeFrame(c.Player())) }
-func (h *collector) Bye(*Conn)                       {}
+func (h *collector) Bye(c *Conn)                     { c.Close() }
 func (h *collector) Closed(*Conn, Reason)            {}
 func (h *collector) Frames(_ *Conn, batch []byte) {
 	for len(batch) > 0 {

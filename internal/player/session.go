@@ -175,6 +175,9 @@ func (p *Entity) welcome(resumed bool) {
 
 // gone notes that the client's socket ended, or that the client left for good.
 func (p *Entity) gone(w *shard.Worker, e *envelope.Envelope) {
+	if e.Flags&envelope.FlagBye != 0 { // behind the answers that are on their way out
+		p.sendTo(p.gateway(e), e.Conn, envelope.FlagClose, nil)
+	}
 	if p.isAsked(e) {
 		p.asked = nil
 		return
