@@ -107,6 +107,9 @@ func (n *Node) installed(t *shard.Table) {
 	}
 	n.router.Install(t)
 	n.gateway.changed()
+	if on, changed := n.health.installed(old, t); changed {
+		n.tellDegraded(on)
+	}
 	n.workers.Each(func(w *shard.Worker) {
 		w.Rebase(func(part uint16) bool {
 			o, ok := t.OwnerOf(part)

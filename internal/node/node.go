@@ -69,7 +69,7 @@ type Node struct {
 	moving   moving
 	serving  chan struct{}
 	draining atomic.Bool
-	judged   atomic.Pointer[judgement]
+	health   degraded
 	sent     atomic.Uint64 // envelopes to other nodes
 
 	ctx    context.Context // ends with Run
@@ -184,7 +184,7 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	}}
 	n.players = &player.Deps{Replica: n.policy, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),
 		Limits:   protocol.Limits{Frame: protocol.MaxFrameIn, Rate: int64(cfg.RateLimit), Burst: int64(2 * cfg.RateLimit), Outstanding: player.OpenCalls},
-		Degraded: n.degraded, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
+		Degraded: n.health.is, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
 	n.rooms = &room.Deps{Replica: n.policy, Games: games, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
 	workers := cfg.Workers
 	if workers == 0 {
@@ -361,30 +361,7 @@ func (n *Node) otherPlayersAddrs() []string {
 	return addrs
 }
 
-// degraded says that a partition has no backup although there is more than one node.
-func (n *Node) degraded() bool {
-	t := n.router.Table()
-	if c := n.judged.Load(); c != nil && c.table == t {
-		return c.degraded
-	}
-	c := &judgement{table: t}
-	if len(t.Nodes) > 1 {
-		for p := range uint16(shard.Partitions) {
-			if _, ok := t.BackupOf(p); !ok {
-				c.degraded = true
-			}
-		}
-	}
-	n.judged.Store(c)
-	return c.degraded
-}
-
-// judgement is what degraded found of a table.
-type judgement struct {
-	table    *shard.Table
-	degraded bool
-}
-
 func (n *Node) happened(e cluster.Event) {
+	n.health.noted(e)
 	n.events.add(e.Kind, e.Node, e.Text)
 }

@@ -232,6 +232,15 @@ func (p *Entity) Status() Status {
 	return st
 }
 
+// Announce pushes to the client outside the player's stream (offset 0), best effort.
+func (p *Entity) Announce(w *shard.Worker, event string, payload game.Payload) {
+	p.start()
+	if p.s != nil && p.s.conn != 0 {
+		p.l.out = protocol.AppendPush(p.l.out, "", 0, event, payload)
+	}
+	p.finish(w)
+}
+
 // Kick ends the session and its socket.
 func (p *Entity) Kick(w *shard.Worker, reason string) bool {
 	if p.s == nil {
