@@ -67,9 +67,11 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 
 // Refused implements shard.Local.
 func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
-	if e.Kind == envelope.Attach {
+	if e.Kind == envelope.Attach || e.Kind == envelope.Push {
 		at := *e
-		at.Payload = append([]byte(nil), e.Payload...)
+		if at.Payload = nil; e.Kind == envelope.Attach {
+			at.Payload = append([]byte(nil), e.Payload...)
+		}
 		_ = l.n.workers.Tell(envelope.RoomKey(e.Topic), func(w *shard.Worker, ent shard.Entity) { // closed: nobody is attached
 			if h, ok := ent.(*room.Home); ok {
 				h.Refused(w, &at)
@@ -93,8 +95,18 @@ func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
 
 // replicate keeps a change of an entity that lives on another node, and says so.
 func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
-	if e.Term < l.n.router.Table().PartTerm[e.Part%shard.Partitions] || !l.n.copies.Apply(e) {
-		return // an owner that was replaced; or a gap: the owner sends the whole state again
+	if e.Flags&envelope.FlagFill != 0 {
+		l.n.copies.Fill(e)
+		return
+	}
+	if int(e.Part) >= shard.Partitions || e.Term < l.n.router.Table().PartTerm[e.Part] {
+		return // an owner that was replaced
+	}
+	if _, awaited := l.n.moving.awaited(e.Part); l.n.router.Owns(e.Part) && !awaited {
+		return // it runs here: what another owner had beside us is not ours
+	}
+	if !l.n.copies.Apply(e) {
+		return // a gap: the owner sends the whole state again
 	}
 	a := envelope.Envelope{Kind: envelope.Acked, Part: e.Part, Term: e.Term, Key: e.Key, Ref: e.Ref}
 	_ = l.n.cluster.Send(from, &a) // the owner asks again
@@ -137,7 +149,7 @@ func (l local) collect(e *envelope.Envelope) {
 				have.Add(p)
 			}
 		}
-		a := envelope.Envelope{Kind: envelope.Tallied, Key: key, Topic: topic, Event: round, Ref: ref, Payload: room.AppendTallied(nil, &have, &sum)}
+		a := envelope.Envelope{Kind: envelope.Tallied, Key: key, Topic: topic, Event: round, Ref: ref, Offset: before.Term, Payload: room.AppendTallied(nil, &have, &sum)}
 		_ = n.router.Route(&a) // the home asks again
 	})
 }

@@ -13,13 +13,20 @@ import (
 // collect is the sum of one round on its way: complete when every partition is in it exactly once.
 type collect struct {
 	attempt uint64
+	term    uint64 // of the table by which all were asked
 	have    Coverage
 	sum     game.Tally
 	again   time.Time // ask all again if it is not complete by then
 }
 
-// collectEvery is how long a home waits for the partitions before it asks again.
-const collectEvery = time.Second
+// How long a home waits for the partitions before it asks again.
+const (
+	collectEvery = time.Second
+	collectSoon  = 100 * time.Millisecond // when a node has another table, or a partition is on its way
+)
+
+// attemptsApart keeps the attempts of a home and of its successor apart.
+const attemptsApart = 1 << 32
 
 // Coverage is a set of partitions.
 type Coverage [(shard.Partitions + 7) / 8]byte
@@ -58,32 +65,44 @@ func (h *Home) collect(w *shard.Worker, round string) {
 }
 
 // ask sends a fresh attempt to every owner. Rounds are closed on the first; their sums do not change any more, so an attempt
-// that is not complete is thrown away whole.
+// that is not complete is thrown away whole. Asked again, all members are first told again what they may not have heard.
 func (h *Home) ask(w *shard.Worker, round string) {
 	h.attempt++
-	c := h.rounds[round]
-	*c = collect{attempt: h.attempt, again: w.Now().Add(collectEvery)}
-	w.WakeAt(c.again)
-	for _, n := range h.d.Replica.Router.Table().Nodes {
+	c, t := h.rounds[round], h.d.Replica.Router.Table()
+	*c = collect{attempt: h.attempt, term: t.Term, again: w.Now().Add(collectEvery)}
+	for _, n := range t.Nodes {
 		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt})
 	}
 }
 
+// recollect asks again for rounds that are not complete, after all members were told again what they may not have heard.
 func (h *Home) recollect(w *shard.Worker) {
+	told := false
 	for round, c := range h.rounds {
-		if !c.again.After(w.Now()) {
-			h.ask(w, round)
+		if c.again.After(w.Now()) {
+			continue
 		}
+		if !told {
+			h.retell(w.Now())
+			told = true
+		}
+		h.ask(w, round)
 	}
 }
 
+// tallied takes a node's sum. Offset is the term of the table by which the node knew what it owns: only sums by one and the same
+// table, which is the home's own, count each player once, and after it has heard all that was said before.
 func (h *Home) tallied(w *shard.Worker, e *envelope.Envelope) {
 	c := h.rounds[e.Event]
-	if c == nil || c.attempt != e.Ref {
+	if c == nil || c.attempt != e.Ref || h.q.Left(w.Now()) > 0 {
 		return
 	}
 	var have Coverage
 	var sum game.Tally
+	if e.Offset != c.term || h.d.Replica.Router.Table().Term != c.term {
+		c.again = earlier(c.again, w.Now().Add(collectSoon))
+		return
+	}
 	if !parseTallied(e.Payload, &have, &sum) || c.have.Overlaps(&have) {
 		return
 	}
@@ -97,11 +116,18 @@ func (h *Home) tallied(w *shard.Worker, e *envelope.Envelope) {
 	round := e.Event
 	delete(h.rounds, round)
 	h.dirty |= dirtyRounds
-	h.invoke(w, nil, func(ctx *game.Context) {
+	h.invoke(w, func(ctx *game.Context) {
 		if r, ok := h.impl.(game.Collected); ok {
 			r.Collected(ctx, round, c.sum)
 		}
 	})
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // AppendTallied encodes a node's answer to Collect: its partitions, the slots' sums, the names.

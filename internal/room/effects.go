@@ -10,48 +10,33 @@ import (
 	"gamed/protocol"
 )
 
-// effects does what the handler asked for, in order. caller is the player whose call is handled; the flags say what became of
-// his membership.
-func (h *Home) effects(w *shard.Worker, effects []game.Effect, caller string) (flags uint16) {
+// moves says who became a member, and who ceased to be one, last.
+type moves struct{ joined, left string }
+
+// effects does what the handler asked for, in order.
+func (h *Home) effects(w *shard.Worker, effects []game.Effect) (done moves) {
 	for i := range effects {
 		f := &effects[i]
 		switch f.Kind {
 		case game.EffectJoined:
-			if old := h.members.gone(f.Name); old != nil { // of a session that has ended
-				h.detach(old)
-			}
-			h.attach(f.Name, nil)
-			if m := h.members.byName[f.Name]; m != nil {
-				h.recordMember(m)
-			}
-			if f.Name == caller {
-				flags = envelope.FlagJoined
-			}
+			h.join(f.Name)
+			done.joined = f.Name
 		case game.EffectLeft:
-			m := h.members.gone(f.Name)
-			if m == nil {
-				continue
-			}
-			h.detach(m)
-			h.l.change.Delete(memberSection + m.name)
-			if f.Name == caller {
-				flags = envelope.FlagLeft
-			} else {
-				h.route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.PlayerPrefix + m.name, Topic: h.topic,
-					Flags: envelope.FlagLeft, Session: m.session, From: h.key})
+			if m := h.members.gone(f.Name); m != nil {
+				h.leave(m, h.members.caller() != f.Name)
+				done.left = f.Name
 			}
 		case game.EffectBroadcast:
-			h.broadcast(f.Event, f.Payload)
+			h.broadcast(w, f.Event, f.Payload)
 		case game.EffectAnnounce:
 			frame := protocol.AppendPush(nil, h.topic, 0, f.Event, plain(f.Payload))
 			h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, From: f.Name, Payload: frame})
 		case game.EffectNotify:
-			h.notify(f.Event, f.Payload)
+			h.notify(w.Now(), f.Event, f.Payload)
 		case game.EffectCall, game.EffectCast:
 			h.send(w, f)
 		case game.EffectAnswer:
-			h.route(&envelope.Envelope{Kind: envelope.Reply, Key: f.To.Key, Ref: f.To.Ref, Event: string(f.Answer.Code),
-				Payload: envelope.AnswerPayload(f.Answer), Session: f.To.Session, FromTopic: h.topic, Flags: clientFlag(f.To.Client)})
+			h.answerLater(f.To, f.Answer)
 		case game.EffectTimer:
 			h.timers.Set("", f.Name, w.Now().Add(f.After))
 			h.dirty |= dirtyTimers
@@ -64,14 +49,32 @@ func (h *Home) effects(w *shard.Worker, effects []game.Effect, caller string) (f
 			h.d.Log.Error("a room asked for what only player parts can do", "topic", h.topic, "effect", f.Kind)
 		}
 	}
-	return flags
+	return done
 }
 
-func clientFlag(client bool) uint16 {
-	if client {
-		return envelope.FlagClient
+// join gives a new member the stream from here on.
+func (h *Home) join(name string) {
+	for {
+		old := h.members.gone(name) // in a session that has ended, or in one that this handler ended
+		if old == nil {
+			break
+		}
+		h.detach(old)
+		h.forget(old)
 	}
-	return 0
+	if m := h.members.byName[name]; m != nil {
+		h.attach(name, nil)
+		h.recordMember(m)
+	}
+}
+
+// leave takes a member's stream away; tell says that the player does not know of it.
+func (h *Home) leave(m *member, tell bool) {
+	h.detach(m)
+	h.forget(m)
+	if tell {
+		h.o.Route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.PlayerPrefix + m.name, Topic: h.topic, Flags: envelope.FlagLeft, Session: m.session, From: h.key})
+	}
 }
 
 // plain makes a payload that came as JSON readable for every member.
@@ -83,32 +86,29 @@ func plain(p game.Payload) game.Payload {
 	return b
 }
 
-func (h *Home) broadcast(event string, payload game.Payload) {
+func (h *Home) broadcast(w *shard.Worker, event string, payload game.Payload) {
 	frame := protocol.AppendPush(nil, h.topic, h.stream.Offset()+1, event, plain(payload))
 	first := h.stream.First()
 	h.stream.Append(frame)
 	h.recordPush(frame, first)
 	h.d.Metrics.Broadcasts.Inc()
 	h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Offset: h.stream.Offset(), Payload: frame})
+	h.confirmAt(w.Now().Add(confirmAfter))
+}
+
+// confirmAfter is how long after a push the relays are told where the stream is, so that a last one that was lost is missed.
+const confirmAfter = time.Second
+
+func (h *Home) confirmAt(at time.Time) {
+	if h.confirm.IsZero() || at.Before(h.confirm) {
+		h.confirm = at
+	}
 }
 
 // toNodes sends to every node that holds members' sockets.
 func (h *Home) toNodes(e *envelope.Envelope) {
 	for n := range h.nodes {
 		h.o.ToNode(n, e)
-	}
-}
-
-// notify tells every node that owns members; after a Collect sent to all nodes this order is what makes tallies exact.
-func (h *Home) notify(event string, payload game.Payload) {
-	e := envelope.Envelope{Kind: envelope.Notify, Topic: h.topic, Event: event, Payload: plain(payload)}
-	t := h.d.Replica.Router.Table()
-	told := map[envelope.NodeID]bool{}
-	for part := range h.members.parts {
-		if n, ok := t.OwnerOf(part); ok && !told[n] {
-			told[n] = true
-			h.o.ToNode(n, &e)
-		}
 	}
 }
 
@@ -132,17 +132,22 @@ func (h *Home) attach(name string, replay [][]byte) {
 	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Attach, Topic: h.topic, Conn: m.conn, From: m.name, Offset: h.stream.Offset(), Payload: b})
 }
 
-// Refused takes back an envelope that could not be sent. A member whose gateway was not told is tried again.
+// Refused takes back an envelope that could not be sent. A member whose gateway was not told is tried again, and so is a relay that
+// did not get a push.
 func (h *Home) Refused(w *shard.Worker, e *envelope.Envelope) {
 	h.d.Metrics.Lost.Inc()
-	if e.Kind != envelope.Attach {
-		return // relays see a gap and ask for the rest; calls have deadlines
+	switch e.Kind {
+	case envelope.Push:
+		if e.Offset != 0 {
+			h.confirmAt(w.Now().Add(lateEvery))
+		}
+	case envelope.Attach:
+		replayed := uint64(0)
+		for b := e.Payload; len(b) >= protocol.LengthSize; replayed++ {
+			b = b[min(len(b), protocol.LengthSize+int(binary.BigEndian.Uint32(b))):]
+		}
+		h.late = append(h.late, late{e.From, e.Conn, e.Offset - min(e.Offset, replayed)})
 	}
-	replayed := 0
-	for b := e.Payload; len(b) >= 4; replayed++ {
-		b = b[min(len(b), 4+int(binary.BigEndian.Uint32(b))):]
-	}
-	h.late = append(h.late, late{e.From, e.Conn, e.Offset - uint64(replayed)})
 	h.arm(w)
 }
 
@@ -185,67 +190,54 @@ func (h *Home) detach(m *member) {
 	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Detach, Topic: h.topic, Conn: m.conn, From: m.name})
 }
 
-func (h *Home) send(w *shard.Worker, f *game.Effect) {
-	e := envelope.Envelope{Kind: envelope.Cast, Key: envelope.KeyOf(f.Address), Topic: f.Address.Topic, Event: f.Event, From: h.key,
-		FromTopic: h.topic, TTL: game.CallTimeout, Payload: plain(f.Payload)}
-	if f.Kind == game.EffectCall {
-		ref, ok := h.calls.Add(f.Name, w.Now().Add(game.CallTimeout))
-		if !ok {
-			h.d.Log.Warn("too many open calls of one room", "topic", h.topic)
-			return
-		}
-		e.Kind, e.Ref = envelope.Call, ref
-		h.dirty |= dirtyCalls
-	}
-	h.o.Route(&e)
-}
-
-// sessionEnded takes a player out whose session has ended.
+// sessionEnded takes a player out whose session has ended. It is told once more until it was answered.
 func (h *Home) sessionEnded(w *shard.Worker, e *envelope.Envelope) {
 	name, ok := envelope.PlayerOf(e.From)
 	m := h.members.byName[name]
-	if !ok || m == nil || m.session != e.Session {
-		return
+	if ok && m != nil && m.session == e.Session {
+		h.members.begin(nil)
+		h.members.drop(m)
+		h.leave(m, false)
+		h.tellLeft(w, m.name)
 	}
-	h.members.begin(nil)
-	h.members.drop(m)
-	h.detach(m)
-	h.l.change.Delete(memberSection + m.name)
-	h.invoke(w, nil, func(c *game.Context) {
+	h.reply(e, game.Answer{Set: true, Code: protocol.CodeOK, Payload: game.EmptyMap}, 0)
+}
+
+// tellLeft tells the room that a membership ended.
+func (h *Home) tellLeft(w *shard.Worker, name string) {
+	h.invoke(w, func(c *game.Context) {
 		if r, ok := h.impl.(game.Leaver); ok {
-			r.Left(c, m.name)
+			r.Left(c, name)
 		}
 	})
 }
 
 // resume goes on with a member's stream at another connection.
 func (h *Home) resume(w *shard.Worker, e *envelope.Envelope) {
-	name, _ := envelope.PlayerOf(e.From)
-	m := h.members.byName[name]
 	r := envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, FromTopic: h.topic, Event: string(protocol.CodeOK)}
-	if m == nil || m.session != e.Session {
+	if !h.isMember(e.From, e.Session) {
 		r.Event = string(protocol.CodeNotFound)
-		h.route(&r)
+		h.o.Route(&r)
 		return
 	}
+	name, _ := envelope.PlayerOf(e.From)
+	m := h.members.byName[name]
 	h.detach(m)
 	m.node, m.conn = e.Node, e.Conn
 	h.recordMember(m)
-	var replay [][]byte
+	replay := [][]byte{} // not nil: it is no join
 	missed := e.Event != "seen"
 	if !missed {
 		from := max(e.Offset, m.joined)
-		replay, missed = h.stream.Since(from)
-		replay = h.renewed(w, replay, from)
-	}
-	if replay == nil {
-		replay = [][]byte{} // not a join: m.joined stays
+		var frames [][]byte
+		frames, missed = h.stream.Since(from)
+		replay = append(replay, h.renewed(w, frames, from)...)
 	}
 	h.attach(name, replay)
 	if missed {
 		r.Offset = 1
 	}
-	h.route(&r)
+	h.o.Route(&r)
 }
 
 // resync sends a relay what it has missed: pushes after Offset, as far as the history reaches.
@@ -274,15 +266,9 @@ func (h *Home) CloseRoom(w *shard.Worker) {
 	for _, name := range names {
 		m := h.members.byName[name]
 		h.members.drop(m)
-		h.detach(m)
-		h.l.change.Delete(memberSection + name)
-		h.route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.PlayerPrefix + name, Topic: h.topic, Flags: envelope.FlagLeft, Session: m.session, From: h.key})
+		h.leave(m, true)
 	}
 	for _, name := range names {
-		h.invoke(w, nil, func(c *game.Context) {
-			if r, ok := h.impl.(game.Leaver); ok {
-				r.Left(c, name)
-			}
-		})
+		h.tellLeft(w, name)
 	}
 }

@@ -48,18 +48,22 @@ type Home struct {
 	snapshot []byte
 	kept     bool
 
-	members roster
-	stream  stream.Stream
-	nodes   map[envelope.NodeID]int // sockets of members by gateway
-	timers  actor.Timers
-	calls   actor.Calls[string] // tags
-	rounds  map[string]*collect
-	attempt uint64
-	late    []late
-	lateAt  time.Time
-	q       actor.Quarantine
-	o       replica.Outbox
-	dirty   dirt
+	members    roster
+	stream     stream.Stream
+	nodes      map[envelope.NodeID]int // sockets of members by gateway
+	timers     actor.Timers
+	calls      actor.Calls[*asked]
+	again      []later // calls whose part is told later that they failed
+	rounds     map[string]*collect
+	attempt    uint64
+	notices    notices
+	remembered uint64 // calls, ever
+	late       []late
+	lateAt     time.Time
+	confirm    time.Time // when relays are told where the stream is; zero: they know
+	q          actor.Quarantine
+	o          replica.Outbox
+	dirty      dirt
 }
 
 // New makes the home of a key that is no player's.
@@ -90,10 +94,7 @@ func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
 			h.called(w, e)
 		}
 	case envelope.Reply:
-		if tag, ok := h.calls.Take(e.Ref); ok {
-			h.dirty |= dirtyCalls
-			h.answered(w, tag, envelope.AnswerOf(e.Event, e.Payload))
-		}
+		h.replied(w, e.Ref, envelope.AnswerOf(e.Event, e.Payload))
 	case envelope.Tallied:
 		h.tallied(w, e)
 	}
@@ -117,31 +118,41 @@ func (h *Home) finish(w *shard.Worker) {
 // Wake implements shard.Entity.
 func (h *Home) Wake(w *shard.Worker) {
 	h.start()
-	for {
-		t, due := h.timers.Due(w.Now())
-		if !due {
-			break
-		}
-		h.dirty |= dirtyTimers
-		h.invoke(w, nil, func(c *game.Context) {
-			if r, ok := h.impl.(game.Timed); ok {
-				r.Timer(c, t.Name)
-			}
-		})
-	}
+	h.ring(w)
 	for _, ref := range h.calls.Expired(w.Now()) {
-		if tag, ok := h.calls.Take(ref); ok {
-			h.dirty |= dirtyCalls
-			h.answered(w, tag, game.Answer{Code: protocol.CodeUnavailable, Text: "no answer within its deadline", Retry: -1})
-		}
+		h.replied(w, ref, failed(protocol.CodeUnavailable, -1, "no answer within its deadline"))
 	}
+	h.doAgain(w)
 	h.recollect(w)
 	if len(h.late) > 0 && !h.lateAt.After(w.Now()) {
 		h.attachLate(w)
 		h.lateAt = w.Now().Add(lateEvery)
 	}
+	if !h.confirm.IsZero() && !h.confirm.After(w.Now()) {
+		h.confirm = time.Time{}
+		h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
+	}
 	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
 	h.finish(w)
+}
+
+// ring brings timers that are due to the room. One whose handler fails is tried again.
+func (h *Home) ring(w *shard.Worker) {
+	for {
+		t, due := h.timers.Due(w.Now())
+		if !due {
+			return
+		}
+		h.dirty |= dirtyTimers
+		done := h.invoke(w, func(c *game.Context) {
+			if r, ok := h.impl.(game.Timed); ok {
+				r.Timer(c, t.Name)
+			}
+		})
+		if !done && h.impl != nil {
+			h.timers.Set("", t.Name, w.Now().Add(max(retryEvery, h.q.Left(w.Now()))))
+		}
+	}
 }
 
 func (h *Home) arm(w *shard.Worker) {
@@ -157,6 +168,12 @@ func (h *Home) arm(w *shard.Worker) {
 	for _, c := range h.rounds {
 		w.WakeAt(c.again)
 	}
+	for i := range h.again {
+		w.WakeAt(h.again[i].at)
+	}
+	if !h.confirm.IsZero() {
+		w.WakeAt(h.confirm)
+	}
 	if len(h.late) > 0 {
 		if !h.lateAt.After(w.Now()) {
 			h.lateAt = w.Now().Add(lateEvery)
@@ -167,78 +184,11 @@ func (h *Home) arm(w *shard.Worker) {
 
 // Idle implements shard.Entity.
 func (h *Home) Idle(*shard.Worker) bool {
-	return h.members.Len() == 0 && !h.kept && h.timers.Len() == 0 && h.calls.Len() == 0 && len(h.rounds) == 0 && !h.o.Waits()
+	return h.members.Len() == 0 && !h.kept && h.timers.Len() == 0 && h.calls.Len() == 0 && len(h.again) == 0 && len(h.rounds) == 0 && !h.o.Waits()
 }
 
 // Left implements shard.Entity.
 func (h *Home) Left(*shard.Worker) { h.o.Drop(h.d.Replica, h.key) }
-
-func (h *Home) answered(w *shard.Worker, tag string, a game.Answer) {
-	h.invoke(w, nil, func(c *game.Context) {
-		if r, ok := h.impl.(game.Answered); ok {
-			r.Answered(c, tag, a.Code, envelope.AnswerPayload(a))
-		}
-	})
-}
-
-// called handles a call or cast of a player (or of another room).
-func (h *Home) called(w *shard.Worker, e *envelope.Envelope) {
-	if h.impl == nil {
-		h.reply(e, game.Answer{Set: true, Code: protocol.CodeNotFound, Text: "no such topic", Retry: -1}, 0)
-		return
-	}
-	if left := h.q.Left(w.Now()); left > 0 {
-		h.reply(e, game.Answer{Set: true, Code: protocol.CodeUnavailable, Text: "quarantined after repeated failures", Retry: left}, 0)
-		return
-	}
-	from := game.Address{Topic: e.FromTopic}
-	m := &game.Message{Event: e.Event, Payload: e.Payload, Role: e.Role, Client: e.Flags&envelope.FlagClient != 0}
-	if name, ok := envelope.PlayerOf(e.From); ok {
-		from.Player = name
-		if a, again := h.members.answered(name, e); again {
-			h.reply(e, a, 0)
-			return
-		}
-	}
-	m.From = from
-	c := h.begin(w, m, e)
-	if !h.run(w, func() { h.impl.Call(c, m) }) {
-		h.reply(e, game.Answer{Set: true, Code: protocol.CodeInternal, Text: "the handler failed; nothing was changed", Retry: 100 * time.Millisecond}, 0)
-		return
-	}
-	out := c.Outcome()
-	h.commit(out)
-	flags := h.effects(w, out.Effects, from.Player)
-	answer := out.Answer
-	switch {
-	case out.Deferred:
-		return
-	case !answer.Set:
-		answer = game.Answer{Set: true, Code: protocol.CodeOK, Payload: game.EmptyMap}
-	}
-	if out.Changed || len(out.Effects) > 0 {
-		if m := h.members.keep(from.Player, e, answer); m != nil {
-			h.recordMember(m)
-		}
-	}
-	h.reply(e, answer, flags)
-}
-
-// reply answers a call; it goes to the player's entity, which knows the client.
-func (h *Home) reply(e *envelope.Envelope, a game.Answer, flags uint16) {
-	if e.Kind != envelope.Call {
-		if flags == 0 {
-			return
-		}
-	}
-	r := envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, Event: string(a.Code), Payload: envelope.AnswerPayload(a),
-		Flags: e.Flags&envelope.FlagClient | flags, Session: e.Session, FromTopic: h.topic}
-	h.route(&r)
-}
-
-func (h *Home) route(e *envelope.Envelope) {
-	h.o.Route(e)
-}
 
 func (h *Home) begin(w *shard.Worker, m *game.Message, e *envelope.Envelope) *game.Context {
 	f := game.Frame{At: w.Now(), Me: game.Address{Topic: h.topic}, Message: m, Offset: h.stream.Offset(), Roster: &h.members}
@@ -251,16 +201,19 @@ func (h *Home) begin(w *shard.Worker, m *game.Message, e *envelope.Envelope) *ga
 	return &h.l.ctx
 }
 
-func (h *Home) invoke(w *shard.Worker, m *game.Message, f func(c *game.Context)) {
+// invoke runs another ability of the room than Call. False: it failed, or is in quarantine, and nothing was done.
+func (h *Home) invoke(w *shard.Worker, f func(c *game.Context)) bool {
 	if h.impl == nil || h.q.Left(w.Now()) > 0 {
-		return
+		return false
 	}
-	c := h.begin(w, m, nil)
-	if h.run(w, func() { f(c) }) {
-		out := c.Outcome()
-		h.commit(out)
-		h.effects(w, out.Effects, "")
+	c := h.begin(w, nil, nil)
+	if !h.run(w, func() { f(c) }) {
+		return false
 	}
+	out := c.Outcome()
+	h.commit(out)
+	h.effects(w, out.Effects)
+	return true
 }
 
 func (h *Home) run(w *shard.Worker, f func()) (ok bool) {

@@ -2,96 +2,19 @@ package room
 
 import (
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
 	"gamed/protocol"
 )
 
-// Router is how a relay reaches a home.
-type Router interface {
-	Self() envelope.NodeID
-	Route(e *envelope.Envelope) error
-}
-
-// Sink is a member's connection. Send must not block and must not keep frames.
-type Sink interface {
-	Send(frames []byte)
-	Goaway(code protocol.Code, reason string, retryMS int64)
-}
-
-// Relays give rooms' streams to the sockets of this node. They run in goroutines of their own, so that a room of many does not
-// hold up the players of a worker; one topic is always with the same one, in order.
-type Relays struct {
-	lookup func(conn uint64) Sink // nil: no such connection (any more)
-	router Router
-	lost   func()
-	pushes atomic.Uint64
-	boxes  []*actor.Mailbox[relayItem]
-	wg     sync.WaitGroup
-}
-
-type relayItem struct {
-	env  envelope.Envelope
-	gone uint64 // not 0: this connection ended
-}
-
-// NewRelays starts n relay goroutines; Close ends them.
-func NewRelays(n int, lookup func(conn uint64) Sink, router Router, m *Metrics) *Relays {
-	rs := &Relays{lookup: lookup, router: router, lost: m.Lost.Inc}
-	for range max(n, 1) {
-		box := actor.NewMailbox[relayItem]()
-		rs.boxes = append(rs.boxes, box)
-		r := &relays{all: rs, topics: map[string]*relay{}, conns: map[uint64]map[string]*relay{}}
-		rs.wg.Go(func() { r.run(box) })
-	}
-	return rs
-}
-
-// Close ends the relays.
-func (rs *Relays) Close() {
-	for _, b := range rs.boxes {
-		b.Close()
-	}
-	rs.wg.Wait()
-}
-
-// Handle takes an Attach, Detach or Push for this node. e is copied.
-func (rs *Relays) Handle(e *envelope.Envelope) {
-	hash := xxhash.Sum64String(e.Topic)
-	it := relayItem{env: *e}
-	it.env.Key = ""
-	it.env.Payload = append([]byte(nil), e.Payload...)
-	box := rs.boxes[hash%uint64(len(rs.boxes))]
-	if e.Kind != envelope.Push {
-		_ = box.PutAlways(it) // at most one a connection and topic; closed: no connections either
-		return
-	}
-	if err := box.Put(it, hash); err != nil {
-		rs.lost() // a gap; the relay asks for the rest
-	}
-}
-
-// Pushes is how many pushes were given to sockets.
-func (rs *Relays) Pushes() uint64 { return rs.pushes.Load() }
-
-// Gone forgets a connection that ended.
-func (rs *Relays) Gone(conn uint64) {
-	for _, b := range rs.boxes {
-		_ = b.PutAlways(relayItem{gone: conn}) // closed: nothing to forget
-	}
-}
-
 // relays are the topics of one relay goroutine.
 type relays struct {
 	all    *Relays
 	topics map[string]*relay
-	conns  map[uint64]map[string]*relay
+	conns  map[uint64]map[string]string // topic → player
+	behind map[*relay]bool              // they miss pushes
 	group  group
 }
 
@@ -99,6 +22,7 @@ type relays struct {
 type relay struct {
 	topic   string
 	last    uint64 // offset of the last push seen
+	known   uint64 // the largest offset heard of
 	asked   time.Time
 	members map[string]*attached // by player
 }
@@ -111,33 +35,45 @@ type attached struct {
 
 func (r *relays) run(box *actor.Mailbox[relayItem]) {
 	var batch []relayItem
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
 	ok := true
-	for ok {
-		if batch, ok = box.Take(batch, nil); !ok {
+	for {
+		if batch, ok = box.Take(batch, alarm.C); !ok {
 			return
 		}
-		for i := 0; i < len(batch); i++ {
-			it := &batch[i]
-			switch {
-			case it.gone != 0:
-				for _, rl := range r.conns[it.gone] {
-					r.forget(rl, it.gone)
-				}
-				delete(r.conns, it.gone)
-			case it.env.Kind == envelope.Attach:
-				r.attach(&it.env)
-			case it.env.Kind == envelope.Detach:
-				r.detach(&it.env)
-			case it.env.Kind == envelope.Push:
-				n := 1
-				for i+n < len(batch) && batch[i+n].gone == 0 && batch[i+n].env.Kind == envelope.Push && batch[i+n].env.Topic == it.env.Topic {
-					n++
-				}
-				r.pushes(batch[i : i+n])
-				i += n - 1
-			}
+		for i := 0; i < len(batch); {
+			i += r.handle(batch[i:])
+		}
+		for rl := range r.behind { // a question or its answer may be lost as well
+			r.ask(rl)
+		}
+		if alarm.Reset(time.Hour); len(r.behind) > 0 {
+			alarm.Reset(askEvery)
 		}
 	}
+}
+
+// handle takes the first item, and pushes of the same topic that follow it. It says how many.
+func (r *relays) handle(items []relayItem) int {
+	it, n := &items[0], 1
+	switch {
+	case it.gone != 0:
+		for topic, name := range r.conns[it.gone] {
+			r.forget(r.topics[topic], name, it.gone)
+		}
+		delete(r.conns, it.gone)
+	case it.env.Kind == envelope.Attach:
+		r.attach(&it.env)
+	case it.env.Kind == envelope.Detach:
+		r.detach(&it.env)
+	case it.env.Kind == envelope.Push:
+		for n < len(items) && items[n].gone == 0 && items[n].env.Kind == envelope.Push && items[n].env.Topic == it.env.Topic {
+			n++
+		}
+		r.pushes(items[:n])
+	}
+	return n
 }
 
 func (r *relays) attach(e *envelope.Envelope) {
@@ -147,22 +83,30 @@ func (r *relays) attach(e *envelope.Envelope) {
 	}
 	rl := r.topics[e.Topic]
 	if rl == nil {
-		rl = &relay{topic: strings.Clone(e.Topic), last: e.Offset, members: map[string]*attached{}}
+		rl = &relay{topic: strings.Clone(e.Topic), last: e.Offset, known: e.Offset, members: map[string]*attached{}}
 		r.topics[rl.topic] = rl
 	}
-	rl.members[e.From] = &attached{conn: e.Conn, sink: sink, from: e.Offset}
+	if e.Offset < rl.last { // the stream began anew: its home and all copies were lost
+		for _, a := range rl.members {
+			a.sink.Goaway(protocol.CodeUnavailable, rl.topic+" began anew: resume to be told so", 0)
+		}
+		rl.last, rl.known = e.Offset, e.Offset
+	}
+	name := strings.Clone(e.From)
+	if old := rl.members[name]; old != nil {
+		delete(r.conns[old.conn], rl.topic)
+	}
+	rl.members[name] = &attached{conn: e.Conn, sink: sink, from: e.Offset}
 	of := r.conns[e.Conn]
 	if of == nil {
-		of = map[string]*relay{}
+		of = map[string]string{}
 		r.conns[e.Conn] = of
 	}
-	of[rl.topic] = rl
+	of[rl.topic] = name
 	if len(e.Payload) > 0 {
 		sink.Send(e.Payload)
 	}
-	if e.Offset > rl.last {
-		r.ask(rl)
-	}
+	r.missing(rl, e.Offset)
 }
 
 func (r *relays) detach(e *envelope.Envelope) {
@@ -172,19 +116,34 @@ func (r *relays) detach(e *envelope.Envelope) {
 	}
 	if a := rl.members[e.From]; a != nil && a.conn == e.Conn {
 		delete(r.conns[e.Conn], e.Topic)
-		r.forget(rl, e.Conn)
+		r.forget(rl, e.From, e.Conn)
 	}
 }
 
-func (r *relays) forget(rl *relay, conn uint64) {
-	for name, a := range rl.members {
-		if a.conn == conn {
-			delete(rl.members, name)
-			break
-		}
+func (r *relays) forget(rl *relay, name string, conn uint64) {
+	if a := rl.members[name]; a != nil && a.conn == conn {
+		delete(rl.members, name)
 	}
 	if len(rl.members) == 0 {
 		delete(r.topics, rl.topic)
+		delete(r.behind, rl)
+	}
+}
+
+// missing notes that the stream is at offset, and asks for what is not here.
+func (r *relays) missing(rl *relay, offset uint64) {
+	if rl.known = max(rl.known, offset); rl.known > rl.last {
+		r.behind[rl] = true
+		r.ask(rl)
+	}
+}
+
+// arrived notes that the relay has everything up to offset.
+func (r *relays) arrived(rl *relay, offset uint64) {
+	rl.last = offset
+	if rl.known <= offset {
+		rl.known = offset
+		delete(r.behind, rl)
 	}
 }
 
@@ -195,6 +154,11 @@ const maxWrite = 32 << 10
 func (r *relays) pushes(items []relayItem) {
 	rl := r.topics[items[0].env.Topic]
 	if rl == nil {
+		for i := range items {
+			if items[i].env.Flags&envelope.FlagResync != 0 {
+				r.all.gapRead(items[i].env.Topic)
+			}
+		}
 		return
 	}
 	g := &r.group
@@ -203,9 +167,8 @@ func (r *relays) pushes(items []relayItem) {
 		e := &items[i].env
 		switch {
 		case e.Flags&envelope.FlagResync != 0:
-			if e.Offset > rl.last {
-				r.ask(rl)
-			}
+			r.all.gapRead(rl.topic)
+			r.missing(rl, e.Offset)
 			continue
 		case e.Offset == 0:
 		case e.Flags&envelope.FlagResume != 0: // the home's history begins here: what lies before is lost to us
@@ -215,10 +178,10 @@ func (r *relays) pushes(items []relayItem) {
 		case e.Offset <= rl.last:
 			continue
 		case e.Offset > rl.last+1:
-			r.ask(rl)
+			r.missing(rl, e.Offset)
 			continue
 		default:
-			rl.last = e.Offset
+			r.arrived(rl, e.Offset)
 			if g.first == 0 {
 				g.first = e.Offset
 			}
@@ -286,7 +249,7 @@ func (r *relays) skip(rl *relay, offset uint64) {
 	if offset <= rl.last {
 		return
 	}
-	rl.last = offset
+	r.arrived(rl, offset)
 	for _, a := range rl.members {
 		if a.from < offset {
 			a.sink.Goaway(protocol.CodeUnavailable, "pushes of "+rl.topic+" were lost on the way: resume to be told what", 0)
@@ -294,7 +257,7 @@ func (r *relays) skip(rl *relay, offset uint64) {
 	}
 }
 
-// askEvery bounds how often a relay asks the home for what it has missed.
+// askEvery is how often at most, and while something is missing at least, a relay asks the home for what it has missed.
 const askEvery = 100 * time.Millisecond
 
 func (r *relays) ask(rl *relay) {

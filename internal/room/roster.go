@@ -1,9 +1,10 @@
 package room
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
-	"gamed/game"
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
 )
@@ -22,18 +23,10 @@ type member struct {
 	recent   []answered      // the last client calls that changed something
 }
 
-// answered remembers a client's call, so that one that comes again through another owner of the player is done once.
-type answered struct {
-	ref    uint64
-	answer game.Answer
-}
-
-// recentCalls is how many are remembered: no client has more open.
-const recentCalls = 64
-
 // roster is a room's members in the order they joined. It implements game.Roster for the message being handled.
 type roster struct {
 	byName map[string]*member
+	past   []answered     // calls that ended a membership, oldest first
 	order  []*member      // with holes
 	parts  map[uint16]int // members by partition
 	next   uint64         // the largest seq given
@@ -59,6 +52,15 @@ func (r *roster) undo() {
 	}
 	clear(r.log)
 	r.log = r.log[:0]
+}
+
+// caller is the player whose call is being handled, "" when it is nobody's.
+func (r *roster) caller() string {
+	if r.cause == nil {
+		return ""
+	}
+	name, _ := envelope.PlayerOf(r.cause.From)
+	return name
 }
 
 // Len implements game.Roster.
@@ -107,7 +109,7 @@ func (r *roster) Remove(player string) bool {
 	}
 	r.drop(m)
 	r.left = append(r.left, m)
-	r.log = append(r.log, func() { r.add(m) })
+	r.log = append(r.log, func() { r.readd(m) })
 	return true
 }
 
@@ -122,6 +124,16 @@ func (r *roster) add(m *member) {
 	r.parts[m.part]++
 }
 
+// readd puts a member back in the place it had.
+func (r *roster) readd(m *member) {
+	r.add(m)
+	r.compact()
+	slices.SortFunc(r.order, func(a, b *member) int { return cmp.Compare(a.seq, b.seq) })
+	for i, o := range r.order {
+		o.place = i
+	}
+}
+
 func (r *roster) drop(m *member) {
 	delete(r.byName, m.name)
 	r.order[m.place] = nil
@@ -129,16 +141,21 @@ func (r *roster) drop(m *member) {
 		delete(r.parts, m.part)
 	}
 	if len(r.order) > 64 && len(r.order) > 2*len(r.byName) {
-		dense := r.order[:0]
-		for _, o := range r.order {
-			if o != nil {
-				o.place = len(dense)
-				dense = append(dense, o)
-			}
-		}
-		clear(r.order[len(dense):])
-		r.order = dense
+		r.compact()
 	}
+}
+
+// compact removes the holes.
+func (r *roster) compact() {
+	dense := r.order[:0]
+	for _, o := range r.order {
+		if o != nil {
+			o.place = len(dense)
+			dense = append(dense, o)
+		}
+	}
+	clear(r.order[len(dense):])
+	r.order = dense
 }
 
 // gone gives the member of that name whom this message removed.
@@ -150,32 +167,4 @@ func (r *roster) gone(name string) *member {
 		}
 	}
 	return nil
-}
-
-// answered gives the first answer to a client's call that came again.
-func (r *roster) answered(name string, e *envelope.Envelope) (game.Answer, bool) {
-	m := r.byName[name]
-	if m == nil || e.Flags&envelope.FlagClient == 0 || m.session != e.Session {
-		return game.Answer{}, false
-	}
-	for i := range m.recent {
-		if m.recent[i].ref == e.Ref && e.Ref != 0 {
-			return m.recent[i].answer, true
-		}
-	}
-	return game.Answer{}, false
-}
-
-// keep remembers the answer to a client's call that changed something, and gives the member, if it is one.
-func (r *roster) keep(name string, e *envelope.Envelope, a game.Answer) *member {
-	m := r.byName[name]
-	if m == nil || e.Flags&envelope.FlagClient == 0 || e.Ref == 0 || m.session != e.Session {
-		return nil
-	}
-	if len(m.recent) == recentCalls {
-		m.recent = append(m.recent[:0], m.recent[1:]...)
-	}
-	a.Payload = a.Payload.Clone()
-	m.recent = append(m.recent, answered{e.Ref, a})
-	return m
 }

@@ -1,13 +1,9 @@
 package room
 
 import (
-	"cmp"
-	"slices"
 	"strconv"
-	"strings"
+	"time"
 
-	"gamed/game"
-	"gamed/internal/actor"
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
 	"gamed/internal/state"
@@ -21,6 +17,7 @@ const (
 	dirtyTimers dirt = 1 << iota
 	dirtyCalls
 	dirtyRounds
+	dirtyNotices
 )
 
 // The sections of a room's state.
@@ -31,8 +28,12 @@ const (
 	offsetSection = "o"  // the stream's position
 	pushSection   = "o/" // + offset: a PUSH frame
 	timersSection = "t"
-	callsSection  = "q" // tags of calls that wait for an answer
-	roundsSection = "c" // rounds being collected, and the last attempt's number
+	callsSection  = "q"  // tags of calls that wait for an answer
+	recentSection = "r/" // + player / session / ref: the answer to a client's call
+	noticeSection = "x/" // + number: a notice
+	lastSection   = "x"  // the number of the last notice
+	tailSection   = "h"  // only from one owner to the next: what waited for the backup
+	roundsSection = "c"  // rounds being collected, and the last attempt's number
 )
 
 func (h *Home) recordMember(m *member) {
@@ -48,12 +49,6 @@ func (m *member) append(b []byte) []byte {
 	b = protocol.AppendUint(b, m.conn)
 	b = protocol.AppendUint(b, m.joined)
 	b = protocol.AppendUint(b, m.seq)
-	b = protocol.AppendArray(b, len(m.recent))
-	for _, r := range m.recent {
-		b = protocol.AppendUint(b, r.ref)
-		b = protocol.AppendStr(b, string(r.answer.Code))
-		b = protocol.AppendBin(b, envelope.AnswerPayload(r.answer))
-	}
 	return b
 }
 
@@ -73,13 +68,6 @@ func parseMember(name string, b []byte) (*member, bool) {
 	m := &member{name: name, part: shard.PartitionOf(envelope.PlayerPrefix + name)}
 	m.session, m.node.Name = string(text()), string(text())
 	m.node.Boot, m.conn, m.joined, m.seq = number(), number(), number(), number()
-	n, ok := c.Array()
-	if !ok || n > recentCalls {
-		return nil, false
-	}
-	for range n {
-		m.recent = append(m.recent, answered{number(), envelope.AnswerOf(string(text()), append([]byte{}, text()...))})
-	}
 	return m, good
 }
 
@@ -106,7 +94,10 @@ func (h *Home) record(c *state.Change, d dirt) {
 	}
 	if d&dirtyCalls != 0 {
 		b := h.l.scratch[:0]
-		h.calls.Each(func(tag string) { b = protocol.AppendStr(b, tag) })
+		h.calls.Each(func(call *asked) { b = protocol.AppendStr(b, call.tag) })
+		for i := range h.again {
+			b = protocol.AppendStr(b, h.again[i].call.tag)
+		}
 		h.l.scratch = b
 		c.Put(callsSection, b)
 	}
@@ -117,6 +108,10 @@ func (h *Home) record(c *state.Change, d dirt) {
 		}
 		h.l.scratch = b
 		c.Put(roundsSection, b)
+	}
+	if d&dirtyNotices != 0 {
+		h.l.scratch = protocol.AppendUint(h.l.scratch[:0], h.notices.last)
+		c.Put(lastSection, h.l.scratch)
 	}
 }
 
@@ -130,142 +125,64 @@ func (h *Home) whole(c *state.Change) {
 		if m != nil {
 			h.l.scratch = m.append(h.l.scratch[:0])
 			c.Put(memberSection+m.name, h.l.scratch)
+			h.putAnswered(c, m.recent)
 		}
+	}
+	h.putAnswered(c, h.members.past)
+	for i := range h.notices.kept {
+		h.l.scratch = h.notices.kept[i].append(h.l.scratch[:0])
+		c.Put(noticeName(h.notices.kept[i].seq), h.l.scratch)
 	}
 	h.recordOffset(c)
 	for i, f := range h.stream.Frames() {
 		c.Put(pushSection+strconv.FormatUint(h.stream.First()+uint64(i), 10), f)
 	}
-	h.record(c, dirtyTimers|dirtyCalls|dirtyRounds)
+	h.record(c, dirtyTimers|dirtyCalls|dirtyRounds|dirtyNotices)
 }
 
-// Restore implements shard.Entity: the room goes on, on this node, from what the backup had.
-func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
-	h.start()
-	if h.impl == nil {
-		return
-	}
-	if snap := sections[gameSection]; snap != nil {
-		if err := h.impl.Restore(snap); err != nil {
-			h.d.Log.Error("state from the backup cannot be restored", "key", h.key, "err", err)
-		} else {
-			h.snapshot, h.kept = snap, true
-		}
-	}
-	h.restoreStream(sections)
-	h.restoreMembers(sections)
-	h.timers = actor.ParseTimers(sections[timersSection], w.Now())
-	calls := protocol.NewCursor(sections[callsSection])
-	for len(calls.Rest()) > 0 { // their answers went to the old owner: they fail at once
-		tag, ok := calls.Text()
-		if !ok {
-			break
-		}
-		h.calls.Add(string(tag), w.Now())
-	}
-	if b := sections[roundsSection]; b != nil {
-		c := protocol.NewCursor(b)
-		h.attempt, _ = c.Uint()
-		for len(c.Rest()) > 0 {
-			round, ok := c.Text()
-			if !ok {
-				break
-			}
-			h.collect(w, string(round))
-		}
-	}
-	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
-	h.finish(w)
-}
-
-func (h *Home) restoreStream(sections state.Sections) {
-	var offset uint64
-	if b := sections[offsetSection]; b != nil {
-		c := protocol.NewCursor(b)
-		offset, _ = c.Uint()
-	}
-	var frames [][]byte
-	for at := offset; at > 0; at-- {
-		f := sections[pushSection+strconv.FormatUint(at, 10)]
-		if f == nil {
-			break
-		}
-		frames = append(frames, f)
-	}
-	slices.Reverse(frames)
-	h.stream.Restore(offset, frames)
-}
-
-// restoreMembers brings the members back, with the relays they had: those go on from where they are, and ask for what the old home
-// did not send any more.
-func (h *Home) restoreMembers(sections state.Sections) {
-	h.members.begin(nil)
-	var list []*member
-	for name, b := range sections {
-		player, ok := strings.CutPrefix(name, memberSection)
-		if !ok {
-			continue
-		}
-		m, good := parseMember(player, b)
-		if !good {
-			h.d.Log.Error("a member from the backup is damaged and lost", "key", h.key, "player", player)
-			continue
-		}
-		list = append(list, m)
-	}
-	slices.SortFunc(list, func(a, b *member) int { return cmp.Compare(a.seq, b.seq) })
-	for _, m := range list {
-		h.members.add(m)
-		if m.conn != 0 {
-			m.attached = true
-			h.nodes[m.node]++
-		}
-	}
-	for n := range h.nodes { // relays that are behind ask for the rest
-		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
+func (h *Home) putAnswered(c *state.Change, list []answered) {
+	for i := range list {
+		h.l.scratch = list[i].append(h.l.scratch[:0])
+		c.Put(list[i].section(), h.l.scratch)
 	}
 }
 
-// Rebase implements shard.Entity: the table is another, so the backup may be; sockets on nodes that are gone are gone, and members
-// with them until they resume elsewhere.
-func (h *Home) Rebase(w *shard.Worker, alive func(envelope.NodeID) bool) {
-	for n := range h.nodes {
-		if alive(n) {
-			continue
-		}
-		delete(h.nodes, n)
-		for _, m := range h.members.byName {
-			if m.attached && m.node == n {
-				m.attached, m.conn = false, 0
-			}
-		}
-	}
-	h.start()
-	if !h.Idle(w) {
-		h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
-	}
-	h.finish(w)
-}
-
-// Whole implements shard.Entity: the whole state, for another node that owns the room now. False: there is none.
+// Whole implements shard.Entity: the whole state, for another node that owns the room now, with what waits for the backup. False:
+// there is none.
 func (h *Home) Whole(c *state.Change) bool {
-	if h.Idle(nil) {
+	if h.impl == nil || h.Idle(nil) && h.stream.Offset() == 0 {
 		return false
 	}
 	h.whole(c)
+	if b := h.appendTail(nil); len(b) > 0 {
+		c.Put(tailSection, b)
+	}
 	return true
 }
 
-// Moved implements shard.Entity: another node owns the room now. Callers who wait for an answer are told to ask again.
-func (h *Home) Moved(*shard.Worker) {
-	h.o.Abandon(func(e *envelope.Envelope, _ envelope.NodeID) {
-		if e.Kind != envelope.Reply {
-			return
+// Moved implements shard.Entity: another node owns the room now, and has what Whole gave.
+func (h *Home) Moved(*shard.Worker) {}
+
+// maxTail bounds what waits for the backup and is handed over; callers whose answer does not fit are told to ask again, relays ask
+// for what they miss.
+const maxTail = 1 << 20
+
+// appendTail takes what waits for the backup out of the outbox and encodes it: envelope, node.
+func (h *Home) appendTail(b []byte) []byte {
+	h.o.Abandon(func(e *envelope.Envelope, node envelope.NodeID) {
+		switch {
+		case len(b)+len(e.Payload) < maxTail:
+			b = protocol.AppendBin(b, e.Append(nil))
+			b = protocol.AppendStr(b, node.Name)
+			b = protocol.AppendUint(b, node.Boot)
+		case e.Kind == envelope.Reply:
+			a := failed(protocol.CodeMoved, 100*time.Millisecond, "another node owns the room now: ask again")
+			r := *e
+			r.Event, r.Payload = string(a.Code), envelope.AnswerPayload(a)
+			_ = h.d.Replica.Router.Route(&r) // the caller's deadline tells it
+		default:
+			h.d.Metrics.Lost.Inc()
 		}
-		a := game.Answer{Code: protocol.CodeMoved, Text: "another node owns the room now: ask again", Retry: 100e6}
-		r := *e
-		r.Flags &= envelope.FlagClient
-		r.Event, r.Payload = string(a.Code), envelope.AnswerPayload(a)
-		_ = h.d.Replica.Router.Route(&r) // the caller's deadline tells it
 	})
+	return b
 }
