@@ -84,6 +84,7 @@ const (
 	FlagLeft                // Reply, Cast: the membership ended
 	FlagWhole               // Replicate: the payload is the whole state
 	FlagDropped             // Replicate: the entity has left memory and has no state
+	FlagFill                // Replicate: only for who has no copy of the entity
 	FlagConfirm             // Out: is the connection still there? Hello: its gateway says that it is
 	FlagResync              // Push: the home is at Offset; a relay that is behind asks for the rest
 	FlagResume              // Call: the session's client is at another connection; Offset is what it has seen

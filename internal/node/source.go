@@ -215,6 +215,8 @@ func (n *Node) query(_ context.Context, what, arg string) (any, error) {
 		return n.playersPage(arg)
 	case "player":
 		return n.playerDetails(arg)
+	case "copies":
+		return n.sendCopies(arg)
 	case "drain":
 		n.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(n.ctx, n.opt.Config.DrainTimeout)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
@@ -35,7 +36,8 @@ func TestACopyTakesOnlyWhatFollows(t *testing.T) {
 		"whole after a gap":           {[]step{{change(whole, 1, 5, 6, 0, "a"), true}, {change(0, 1, 5, 8, 7, "c"), false}, {change(whole, 1, 5, 9, 0, "d"), true}}, "d"},
 		"twice":                       {[]step{{change(whole, 1, 5, 6, 0, "a"), true}, {change(0, 1, 5, 7, 6, "b"), true}, {change(0, 1, 5, 7, 6, "b"), true}, {change(whole, 1, 5, 6, 0, "a"), true}}, "ab"},
 		"an old whole state":          {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 5, 6, 0, "a"), true}}, "d"},
-		"another life, lower numbers": {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 2, 3, 0, "a"), true}, {change(0, 1, 2, 4, 3, "b"), true}}, "ab"},
+		"a later life, lower numbers": {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 6, 3, 0, "a"), true}, {change(0, 1, 6, 4, 3, "b"), true}}, "ab"},
+		"an earlier life":             {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 4, 30, 0, "a"), false}, {change(0, 1, 5, 10, 9, "e"), true}}, "de"},
 		"a change of another life":    {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 1, 4, 10, 9, "e"), false}}, "d"},
 		"an earlier owner":            {[]step{{change(whole, 2, 5, 9, 0, "d"), true}, {change(whole, 1, 7, 99, 0, "e"), false}, {change(0, 1, 5, 10, 9, "f"), false}}, "d"},
 		"a later owner":               {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 2, 5, 10, 9, "f"), false}, {change(whole, 2, 6, 7, 0, "e"), true}}, "e"},
@@ -123,8 +125,8 @@ func TestCopiesDoNotAliasTheWire(t *testing.T) {
 	}
 }
 
-func TestTakeForgetLen(t *testing.T) {
-	s := NewStore()
+func TestTakePurgeLen(t *testing.T) {
+	s, now := NewStore(), time.Unix(1000, 0)
 	parts := map[uint16]int{}
 	for i := range 100 {
 		e := change(whole, 1, 5, 6, 0, "a")
@@ -142,7 +144,12 @@ func TestTakeForgetLen(t *testing.T) {
 		}
 		left -= n
 		if p%2 == 0 {
-			s.Forget(p)
+			s.Retire(p, epoch)
+			s.Purge(epoch)
+			if s.Len() != left+n {
+				t.Fatal("a copy was dropped before its time")
+			}
+			s.Purge(epoch.Add(1))
 		} else if got := len(s.Take(p)); got != n {
 			t.Fatalf("took %d of %d", got, n)
 		}
@@ -150,8 +157,34 @@ func TestTakeForgetLen(t *testing.T) {
 	if s.Len() != 0 || len(s.Take(0)) != 0 {
 		t.Fatal("not all gone")
 	}
-	s.Forget(1020)
+	s.Retire(1020, epoch)
 }
+
+func TestRetiredCopiesFillOnlyGaps(t *testing.T) {
+	old, taker := NewStore(), NewStore()
+	mine := change(whole, 1, 5, 6, 0, "mine")
+	if !taker.Apply(mine) {
+		t.Fatal("refused")
+	}
+	kept := change(whole, 1, 5, 1, 0, "kept")
+	old.Keep(kept, epoch)
+	for key, payload := range old.Peek(kept.Part) {
+		fill := &envelope.Envelope{Kind: envelope.Replicate, Part: kept.Part, Key: key, Payload: payload}
+		NewStore().Fill(fill)
+		before := taker.Peek(kept.Part)[key]
+		taker.Fill(fill)
+		if string(taker.Peek(kept.Part)[key]) != string(before) {
+			t.Fatal("a fill replaced a copy that was there")
+		}
+		empty := NewStore()
+		empty.Fill(fill)
+		if got := empty.Take(kept.Part)[key]; string(got["a"]) != string(old.Take(kept.Part)[key]["a"]) {
+			t.Fatalf("filled %v", got)
+		}
+	}
+}
+
+var epoch = time.Unix(1e9, 0)
 
 func TestAStoreHasManyUsers(t *testing.T) {
 	s := NewStore()

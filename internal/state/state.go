@@ -46,6 +46,15 @@ func (c *Change) Append(dst []byte) []byte {
 	return append(protocol.AppendUint(dst, uint64(c.n)), c.b...)
 }
 
+// Change is the change that makes s of nothing.
+func (s Sections) Change() *Change {
+	c := &Change{}
+	for name, value := range s {
+		c.Put(name, value)
+	}
+	return c
+}
+
 // ErrFormat is the error of Apply.
 var ErrFormat = errors.New("state: malformed change")
 
