@@ -9,6 +9,7 @@ package replica
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"gamed/internal/envelope"
@@ -36,7 +37,7 @@ type Policy struct {
 // Outbox holds what an entity sends until the backup has everything the entity changed before it. It belongs to one entity and
 // thereby to one goroutine. The zero value is ready.
 type Outbox struct {
-	life     uint64 // the number before the first of this outbox; no other outbox has the same
+	life     uint64 // later outboxes of this process have a larger one; 0: nothing was changed yet
 	seq      uint64 // of the last change
 	acked    uint64
 	backup   envelope.NodeID // who has the whole state up to seq, or will when it has answered
@@ -178,12 +179,16 @@ func (o *Outbox) alone(p *Policy) {
 	o.release(p, o.seq)
 }
 
+// lives counts the outboxes of this process that had something to tell.
+var lives atomic.Uint64
+
 // number takes the next number. Numbers of a later owner are above those of all earlier ones, and those of two outboxes of one
 // owner are far apart: an answer to one is never taken for an answer to another.
 func (o *Outbox) number(term uint64, now time.Time) {
 	if o.life == 0 {
-		o.life = term<<40 + 1 + rand.Uint64N(1<<39)
-		o.seq, o.acked = o.life, o.life
+		o.life = lives.Add(1)
+		o.seq = term<<40 + rand.Uint64N(1<<39)
+		o.acked = o.seq
 	}
 	if o.acked == o.seq {
 		o.since, o.progress = now, false
