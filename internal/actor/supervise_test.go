@@ -49,8 +49,8 @@ func TestQuarantineDoublesAndHeals(t *testing.T) {
 	if q.Left(now) != 0 {
 		t.Fatal("a new entity is healthy")
 	}
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
-		want *= time.Second
+	for _, seconds := range []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+		want := time.Duration(seconds * float64(time.Second))
 		if _, banned := panics(&q, now, MaxPanics, time.Millisecond); !banned {
 			t.Fatalf("not quarantined before %v", want)
 		}

@@ -275,9 +275,10 @@ func TestOutputThatWaitedForTheBackupMovesAlong(t *testing.T) {
 		defer next.workers.Close()
 		var said []sent
 		for _, e := range next.drain() {
-			if e.Kind == envelope.Call {
+			switch e.Kind {
+			case envelope.Call:
 				said = append(said, e)
-			} else if e.Kind == envelope.Out {
+			case envelope.Out:
 				h.parse(t, e.Payload)
 			}
 		}
