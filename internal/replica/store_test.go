@@ -126,7 +126,7 @@ func TestCopiesDoNotAliasTheWire(t *testing.T) {
 }
 
 func TestTakePurgeLen(t *testing.T) {
-	s, now := NewStore(), time.Unix(1000, 0)
+	s := NewStore()
 	parts := map[uint16]int{}
 	for i := range 100 {
 		e := change(whole, 1, 5, 6, 0, "a")
@@ -160,27 +160,45 @@ func TestTakePurgeLen(t *testing.T) {
 	s.Retire(1020, epoch)
 }
 
-func TestRetiredCopiesFillOnlyGaps(t *testing.T) {
-	old, taker := NewStore(), NewStore()
-	mine := change(whole, 1, 5, 6, 0, "mine")
-	if !taker.Apply(mine) {
+func TestAPartitionThatIsUsedAgainIsNotPurged(t *testing.T) {
+	s := NewStore()
+	s.Apply(change(whole, 1, 5, 6, 0, "a"))
+	s.Retire(shard.PartitionOf(key), epoch)
+	if !s.Apply(change(0, 1, 5, 7, 6, "b")) {
 		t.Fatal("refused")
 	}
-	kept := change(whole, 1, 5, 1, 0, "kept")
-	old.Keep(kept, epoch)
-	for key, payload := range old.Peek(kept.Part) {
-		fill := &envelope.Envelope{Kind: envelope.Replicate, Part: kept.Part, Key: key, Payload: payload}
-		NewStore().Fill(fill)
-		before := taker.Peek(kept.Part)[key]
-		taker.Fill(fill)
-		if string(taker.Peek(kept.Part)[key]) != string(before) {
-			t.Fatal("a fill replaced a copy that was there")
+	s.Purge(epoch.Add(time.Hour))
+	if s.Len() != 1 {
+		t.Fatal("purged although the owner still sends")
+	}
+}
+
+func TestKeptAndFilledCopiesYieldToTheOwners(t *testing.T) {
+	s, part := NewStore(), shard.PartitionOf(key)
+	s.Keep(change(whole, 1, 0, 1, 0, "kept"), epoch)
+	s.Fill(change(whole, 0, 0, 0, 0, "filled"))
+	var peeked state.Sections
+	for k, b := range s.Peek(part) {
+		if peeked = (state.Sections{}); k != key || peeked.Apply(b) != nil || len(peeked) != 1 || peeked["kept"] == nil {
+			t.Fatalf("peeked %s: %v", k, peeked)
 		}
-		empty := NewStore()
-		empty.Fill(fill)
-		if got := empty.Take(kept.Part)[key]; string(got["a"]) != string(old.Take(kept.Part)[key]["a"]) {
-			t.Fatalf("filled %v", got)
-		}
+	}
+	if peeked == nil || len(s.Peek(part+1)) != 0 {
+		t.Fatal("peeked too little or too much")
+	}
+	if s.Apply(change(0, 1, 5, 2, 1, "b")) {
+		t.Fatal("a change followed a copy of no owner")
+	}
+	if !s.Apply(change(whole, 1, 5, 6, 0, "a")) || !s.Apply(change(0, 1, 5, 7, 6, "b")) {
+		t.Fatal("the owner was refused")
+	}
+	s.Fill(change(whole, 9, 9, 9, 0, "filled"))
+	if got := s.Take(part)[key]; len(got) != 2 || got["a"] == nil || got["b"] == nil {
+		t.Fatalf("kept %v", got)
+	}
+	s.Fill(change(whole, 0, 0, 0, 0, "filled"))
+	if got := s.Take(part)[key]; got["filled"] == nil {
+		t.Fatalf("kept %v", got)
 	}
 }
 
