@@ -32,42 +32,45 @@ const (
 // Conn is one player's connection. Its methods may be called from any goroutine and never block. There may be very many, so
 // what most do not have most of the time is behind a pointer.
 type Conn struct {
-	id  uint64
-	srv *Server
-	wire
+	// What every message touches stands first, in two cache lines.
 
-	// Written by the owner before Handler.Hello, constant after it.
-	player, role string
-	attached     any
+	srv     *Server
+	mu      sync.Mutex // guards writing, and t, tls, words, out, end
+	t       transport  // constant but for the beginning of TLS
+	tls     *tlsLayer  // nil without TLS
+	id      uint64     // constant
+	phase   atomic.Uint32
+	blocked atomic.Bool // bytes wait in the outbox; set with mu held
 
-	// Only the owner's: the goroutine that reads, of this connection or of many.
-	begun   []byte // the beginning of a frame whose rest has not come
-	bucket  bucket
-	left    int32 // how much is read and thrown away before the socket closes
+	// Only the owner's, down to begun: the goroutine that reads, of this connection or of many.
 	stage   stage
 	talk    dialect // constant after Handler.Hello
 	handed  bool    // HELLO went to the handler
 	upgrade bool    // reading stopped to begin TLS
 	leaving bool    // reading stopped at bye, what came before it is not answered yet
 	saidBye bool    // the handler knows, and closes
+	wire
+	attached any    // constant after Handler.Hello
+	begun    []byte // the beginning of a frame whose rest has not come
+
+	heard atomic.Int64 // when the last whole frame came
+
+	bucket bucket
+	left   int32 // how much is read and thrown away before the socket closes
 
 	remote compactAddr // constant
 	tick   uint16      // the slot in the clock's wheel, guarded by clock.mu, as due
+	due    int64
 
 	// Set by the owner, read by the clock.
-	phase     atomic.Uint32
-	blocked   atomic.Bool  // bytes wait in the outbox; set with mu held
-	pingedAt  int64        // only the clock's: when the last PING went out
-	heard     atomic.Int64 // when the last whole frame came
 	partSince atomic.Int64 // when begun began, 0 while there is none
 	endBy     atomic.Int64 // how long the owner waits for the client at the end, 0 while the end has not begun
+	pingedAt  int64        // only the clock's: when the last PING went out
 
-	due   int64
 	links [memberships]links // each guarded by the owner of the list
 
-	mu    sync.Mutex // guards the fields below and writing
-	t     transport
-	tls   *tlsLayer  // nil without TLS
+	player, role string // written by the owner before Handler.Hello, constant after it
+
 	words *wordState // nil in other dialects
 	out   *outbox    // nil when nothing waits
 	end   *ending    // nil until it ends

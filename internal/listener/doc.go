@@ -14,12 +14,16 @@
 //
 // # Goroutines
 //
-// One accepts, one is the clock (time of day for all connections, and their deadlines in a wheel), and one per connection
-// reads. The reader alone ends its connection and closes its socket; everybody else only tells it to. A goroutine that writes
-// exists only while a socket is blocked. An idle connection holds no buffer.
+// One accepts, one is the clock (time of day for all connections, and their deadlines in a wheel). Every connection has one
+// owner, who runs [Conn.step]: a poll loop that owns thousands (plain TCP on Linux), or a goroutine for this one (TLS, other
+// systems; there a second one exists while the socket is blocked). The owner alone reads, ends the connection and closes its
+// socket; everybody else only pokes him. So a descriptor is never closed under somebody's feet, and a number that is used
+// again never gets what was meant for the old one: writers look at the phase under Conn.mu first. An idle connection holds
+// no buffer; in a loop it is one object of 320 bytes.
 //
 // # Parts
 //
 // [Conn] and what stands around it know bytes, not sockets; those are behind the transport interface. Dialects differ in how
-// bytes become binary frames (input.go, json.go, words.go) and back; everything else is the same for all.
+// bytes become binary frames (input.go, words.go) and back; everything else is the same for all. step.go is the life of a
+// connection as its owner runs it, the same over both transports; all tests run over both.
 package listener

@@ -17,6 +17,7 @@ import (
 // read from each connection that has something; who may have more comes again in the next round, after the others.
 type loop struct {
 	srv  *Server
+	no   int // in Server.loops
 	ep   int
 	bell int // an eventfd in ep: rings for pokes while the loop is parked
 	file *os.File
@@ -44,13 +45,13 @@ type ready struct {
 
 // wire is a connection's place in a loop: its transport is (*polled)(c).
 type wire struct {
-	loop    *loop
 	fd      int32
 	slot    int32
-	hungUp  bool // only the loop's: the peer's end was seen
-	gone    bool // only the loop's: the connection is closed or somebody else's
-	isAgain bool // only the loop's: in loop.again
-	isPoked bool // loop.mu guards it: in loop.poked
+	loop    uint16 // which of Server.loops
+	hungUp  bool   // only the loop's: the peer's end was seen
+	gone    bool   // only the loop's: the connection is closed or somebody else's
+	isAgain bool   // only the loop's: in loop.again
+	isPoked bool   // guarded by loop.mu: in loop.poked
 }
 
 const (
@@ -65,13 +66,13 @@ const (
 // loopsByDefault leaves half of the processors to the workers.
 func loopsByDefault() int { return (runtime.GOMAXPROCS(0) + 1) / 2 }
 
-func newLoop(s *Server) (*loop, error) {
+func newLoop(s *Server, no int) (*loop, error) {
 	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
 	_ = syscall.SetNonblock(ep, true) // or os.NewFile would not give it to the poller
-	l := &loop{srv: s, ep: ep, bell: -1, file: os.NewFile(uintptr(ep), "epoll"), buf: make([]byte, readBuffer), events: make([]syscall.EpollEvent, roundSize)}
+	l := &loop{srv: s, no: no, ep: ep, bell: -1, file: os.NewFile(uintptr(ep), "epoll"), buf: make([]byte, readBuffer), events: make([]syscall.EpollEvent, roundSize)}
 	if l.raw, err = l.file.SyscallConn(); err != nil {
 		return nil, l.fail(err)
 	}
@@ -189,7 +190,7 @@ func (l *loop) turn(c *Conn, events uint32) {
 
 // take makes the loop the owner of a connection with this descriptor. It may be called from any goroutine.
 func (l *loop) take(c *Conn, fd int) {
-	c.wire = wire{loop: l, fd: int32(fd)}
+	c.wire = wire{loop: uint16(l.no), fd: int32(fd)}
 	c.t = (*polled)(c)
 	l.mu.Lock()
 	if n := len(l.free); n > 0 {
@@ -261,13 +262,15 @@ func (p *polled) close()                      { _ = syscall.Close(int(p.fd)) }
 // awaitWritable asks for the edge anew, so that none is lost that came just before.
 func (p *polled) awaitWritable() { _ = p.control(syscall.EPOLL_CTL_MOD, edges|syscall.EPOLLOUT) }
 
+func (p *polled) owner() *loop { return p.srv.loops[p.loop] }
+
 func (p *polled) control(op int, events uint32) error {
 	ev := syscall.EpollEvent{Events: events, Fd: p.slot, Pad: int32(p.id)}
-	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(p.loop.ep, op, int(p.fd), &ev))
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(p.owner().ep, op, int(p.fd), &ev))
 }
 
 func (p *polled) poke() {
-	l := p.loop
+	l := p.owner()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !p.isPoked {

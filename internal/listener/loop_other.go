@@ -18,7 +18,7 @@ var errNoEpoll = errors.New("listener: there is no epoll on this system")
 
 func loopsByDefault() int { return 0 }
 
-func newLoop(*Server) (*loop, error)               { return nil, errNoEpoll }
+func newLoop(*Server, int) (*loop, error)          { return nil, errNoEpoll }
 func newRawPort(ln *net.TCPListener) (port, error) { return nil, errNoEpoll }
 
 func (l *loop) run()             {}

@@ -118,7 +118,7 @@ func (o *Options) complete() error {
 		}
 	}
 	o.MaxEarly = min(o.MaxEarly, max(o.MaxConns/2, 1)) // silent sockets never take more than half of all
-	if o.Loops == 0 {
+	if o.Loops = min(o.Loops, 256); o.Loops == 0 {
 		o.Loops = d.Loops
 	}
 	if o.SendBuffer == 0 {

@@ -89,8 +89,8 @@ func (s *Server) startLoops() error {
 	if _, std := s.port.(stdPort); std {
 		return nil
 	}
-	for range s.o.Loops {
-		l, err := newLoop(s)
+	for no := range s.o.Loops {
+		l, err := newLoop(s, no)
 		if err != nil {
 			for _, l := range s.loops {
 				l.release()
