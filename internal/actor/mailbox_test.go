@@ -168,6 +168,30 @@ func TestCloseHandsOutWhatWaits(t *testing.T) {
 	}
 }
 
+// A worker that ends for idleness must not take an item with it.
+func TestCloseEmptyLosesNothing(t *testing.T) {
+	for range 3000 {
+		m := NewPrivateMailbox[int]()
+		put := make(chan int)
+		go func() {
+			n := 0
+			for m.Put(1, 0) == nil {
+				n++
+			}
+			put <- n
+		}()
+		taken := 0
+		var b []int
+		for !m.CloseEmpty() {
+			b, _ = m.Take(b, nil)
+			taken += len(b)
+		}
+		if n := <-put; n != taken || m.Len() != 0 {
+			t.Fatalf("%d put, %d taken", n, taken)
+		}
+	}
+}
+
 func TestOrderPerSenderAndNothingLost(t *testing.T) {
 	type item struct{ sender, n int }
 	const senders, each = 8, 20000

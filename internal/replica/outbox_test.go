@@ -329,6 +329,12 @@ func TestDropTellsTheBackupThatHasIt(t *testing.T) {
 	if s.Len() != 1 {
 		t.Fatal("not kept")
 	}
+	mine := e.w.table
+	e.w.table = table(2, nodeC, nodeB)
+	if e.o.Drop(&e.p, key); len(e.replicated()) != 0 {
+		t.Fatal("an owner that was replaced dropped its successor's copy")
+	}
+	e.w.table = mine
 	e.o.Drop(&e.p, key)
 	for _, r := range e.replicated() {
 		if !s.Apply(&r) {

@@ -342,6 +342,24 @@ func TestBackOffGrowsWithHopsWhateverTheWireSays(t *testing.T) {
 	})
 }
 
+// One that has come back twice waits longer; those that came back after it wait with it.
+func TestWhatCameBackLeavesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, d := newNet("a", "b")
+		d[0].router.Install(tableOf(1, d[0].id))
+		for i, hops := range []uint8{2, 1, 3, 1, 1} {
+			e := cast("player/ann", i+1)
+			e.Hops = hops
+			d[0].router.Receive(d[1].id, &envelope.Envelope{Kind: envelope.Moved, Payload: e.Append(nil)})
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := refs(d[0].posts()); !slices.Equal(got, []uint64{1, 2, 3, 4, 5}) {
+			t.Fatalf("order %v", got)
+		}
+	})
+}
+
 func TestHostileEnvelopesDoNoHarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, d := newNet("a", "b")
