@@ -37,7 +37,7 @@ func (r *relays) run(box *actor.Mailbox[relayItem]) {
 	var batch []relayItem
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
-	ok := true
+	var ok bool
 	for {
 		if batch, ok = box.Take(batch, alarm.C); !ok {
 			return
