@@ -1,4 +1,5 @@
-// Package stream is a topic's numbered stream with its bounded history. It is a pure structure for one goroutine.
+// Package stream is a topic's numbered stream with its bounded history. It is a pure structure for one goroutine. Frames are never
+// copied and must not be changed by who gave or got them.
 package stream
 
 // Bounds of a history: pushes and bytes, whichever is less.
@@ -20,14 +21,18 @@ func (s *Stream) Offset() uint64 { return s.offset }
 // First is the number of the oldest push kept; Offset()+1 when none is.
 func (s *Stream) First() uint64 { return s.offset + 1 - uint64(len(s.frames)) }
 
-// Frames are the pushes kept, oldest first.
+// Frames are the pushes kept, oldest first; valid until the next Append or Restore.
 func (s *Stream) Frames() [][]byte { return s.frames }
 
-// Restore makes the stream stand at offset with these last frames, which it owns from now on.
+// Restore makes the stream stand at offset with these last frames, oldest first, which it owns from now on. Of too many it keeps
+// the last.
 func (s *Stream) Restore(offset uint64, frames [][]byte) {
 	*s = Stream{offset: offset, frames: frames}
 	for _, f := range frames {
 		s.bytes += len(f)
+	}
+	for uint64(len(s.frames)) > min(offset, MaxPushes) || s.bytes > MaxBytes {
+		s.dropOldest()
 	}
 }
 
@@ -50,8 +55,8 @@ func (s *Stream) dropOldest() {
 	s.frames = s.frames[1:]
 }
 
-// Since gives the frames after position seen, oldest first; missed when the history does not reach back so far, or the
-// stream has never been there.
+// Since gives the frames after position seen, oldest first, valid until the next Append or Restore; missed when the history does
+// not reach back so far, or the stream has never been there.
 func (s *Stream) Since(seen uint64) (frames [][]byte, missed bool) {
 	if seen > s.offset {
 		return nil, true

@@ -1,5 +1,8 @@
 // Package tally is the exact counting of what many player parts add: counters per topic and round, closed once when they are
 // collected. It is a pure state machine; a Set belongs to one worker and is not safe for others.
+//
+// The promise: the sum that Close gives has every Add that said true, less what was undone or removed, and nothing else; after
+// Close no Add says true. It holds for rounds used within the last ten minutes.
 package tally
 
 import (
@@ -13,6 +16,7 @@ import (
 type Set struct {
 	rounds map[id]*round
 	undo   []change
+	swept  time.Time // when old rounds were last looked for
 }
 
 type id struct{ topic, round string }
@@ -30,8 +34,12 @@ type change struct {
 	named bool
 }
 
-// keep is how long a round is remembered after its last use: longer than any collector asks again.
-const keep = 10 * time.Minute
+// keep is how long a round is remembered after its last use: longer than any collector asks again. Old rounds are looked for once
+// in sweepEvery at most.
+const (
+	keep       = 10 * time.Minute
+	sweepEvery = keep / 20
+)
 
 // NewSet makes an empty set.
 func NewSet() *Set { return &Set{rounds: map[id]*round{}} }
@@ -39,7 +47,7 @@ func NewSet() *Set { return &Set{rounds: map[id]*round{}} }
 // Begin marks the point Undo goes back to.
 func (s *Set) Begin() { s.undo = s.undo[:0] }
 
-// Undo takes back what was added since Begin.
+// Undo takes back what was added since Begin. Nothing may have been restored or removed meanwhile.
 func (s *Set) Undo() {
 	for _, c := range s.undo {
 		c.r.sum.Slots[c.slot] -= c.n
@@ -50,8 +58,8 @@ func (s *Set) Undo() {
 	s.undo = s.undo[:0]
 }
 
-// Add adds n to a slot of a round and keeps name, unless it is empty or there are game.TallyNames already. False: the round is
-// closed, or the slot is out of range; nothing was added.
+// Add adds n to a slot of a round and marks the player, unless the name is empty, is marked already, or there are game.TallyNames.
+// False: the round is closed, or the slot is out of range; nothing was added.
 func (s *Set) Add(now time.Time, topic, name string, slot int, n int64, player string) bool {
 	if slot < 0 || slot >= game.TallySlots {
 		return false
@@ -62,29 +70,34 @@ func (s *Set) Add(now time.Time, topic, name string, slot int, n int64, player s
 	}
 	c := change{r: r, slot: slot, n: n}
 	r.sum.Slots[slot] += n
-	if player != "" && len(r.sum.Names) < game.TallyNames {
-		r.sum.Names = append(r.sum.Names, player)
-		c.named = true
-	}
+	c.named = player != "" && r.mark(player)
 	s.undo = append(s.undo, c)
+	return true
+}
+
+func (r *round) mark(player string) bool {
+	if len(r.sum.Names) >= game.TallyNames || slices.Contains(r.sum.Names, player) {
+		return false
+	}
+	r.sum.Names = append(r.sum.Names, player)
 	return true
 }
 
 // Restore adds what a player gave to a round on another node that owned him before, whether the round is closed or not.
 func (s *Set) Restore(now time.Time, topic, name string, slots []int64, player string, named bool) {
 	r := s.round(now, topic, name)
-	for i, n := range slots {
+	for i, n := range slots[:min(len(slots), game.TallySlots)] {
 		r.sum.Slots[i] += n
 	}
-	if named && len(r.sum.Names) < game.TallyNames {
-		r.sum.Names = append(r.sum.Names, player)
+	if named {
+		r.mark(player)
 	}
 }
 
 // Remove takes out what a player gave, because another node owns him now.
 func (s *Set) Remove(now time.Time, topic, name string, slots []int64, player string) {
 	r := s.round(now, topic, name)
-	for i, n := range slots {
+	for i, n := range slots[:min(len(slots), game.TallySlots)] {
 		r.sum.Slots[i] -= n
 	}
 	if i := slices.Index(r.sum.Names, player); i >= 0 {
@@ -92,7 +105,7 @@ func (s *Set) Remove(now time.Time, topic, name string, slots []int64, player st
 	}
 }
 
-// Close closes a round and gives its sum. Closing it again gives the same sum.
+// Close closes a round and gives its sum, a copy. Closing it again gives the same sum, but for who moved here or away meanwhile.
 func (s *Set) Close(now time.Time, topic, name string) game.Tally {
 	r := s.round(now, topic, name)
 	r.closed = true
@@ -114,6 +127,10 @@ func (s *Set) round(now time.Time, topic, name string) *round {
 }
 
 func (s *Set) expire(now time.Time) {
+	if now.Sub(s.swept) < sweepEvery {
+		return
+	}
+	s.swept = now
 	for k, r := range s.rounds {
 		if now.Sub(r.used) > keep {
 			delete(s.rounds, k)
@@ -121,11 +138,11 @@ func (s *Set) expire(now time.Time) {
 	}
 }
 
-// Merge adds b to a.
+// Merge adds b to a, with as many of b's names as there is room for.
 func Merge(a *game.Tally, b game.Tally) {
 	for i, n := range b.Slots {
 		a.Slots[i] += n
 	}
-	room := game.TallyNames - len(a.Names)
+	room := max(0, game.TallyNames-len(a.Names))
 	a.Names = append(a.Names, b.Names[:min(room, len(b.Names))]...)
 }
