@@ -31,7 +31,7 @@ type Options struct {
 
 	// Authenticate judges a token; nil: names are believed, and everybody has game.AnyRole. When it refuses, the code
 	// (bad_token, expired_token, unavailable) and the error's text go to the client, so it must not tell secrets. It is
-	// called on the connection's goroutine and must not wait for the network.
+	// called on the goroutine that reads, of many connections perhaps, and must not wait for the network.
 	Authenticate func(token string) (Identity, protocol.Code, error)
 
 	HelloTimeout   time.Duration // from accept to the end of HELLO, TLS included
