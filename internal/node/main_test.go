@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -14,7 +15,21 @@ import (
 	"gamed/internal/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain looks for goroutines that stay. Those of memberlist may take some seconds: a probe ends by its own time.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	var leak error
+	for until := time.Now().Add(10 * time.Second); code == 0 && time.Now().Before(until); {
+		if leak = goleak.Find(); leak == nil {
+			break
+		}
+	}
+	if leak != nil {
+		fmt.Fprintln(os.Stderr, leak)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // running is a node of a test.
 type running struct {
