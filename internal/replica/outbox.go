@@ -40,8 +40,7 @@ type Outbox struct {
 	life     uint64 // later outboxes of this process have a larger one; 0: nothing was changed yet
 	seq      uint64 // of the last change
 	acked    uint64
-	backup   envelope.NodeID // who has the whole state up to seq, or will when it has answered
-	behind   bool            // the last send to it failed: only the whole state will do
+	backup   envelope.NodeID // who got the whole state; what was lost on the way is found by its silence
 	progress bool            // it has answered since
 	since    time.Time       // when something began to wait, or the whole state was sent
 	batch    []sending       // of the message being handled
@@ -148,14 +147,10 @@ func (o *Outbox) replicate(p *Policy, now time.Time, key string, change *state.C
 		o.alone(p)
 	case at.backup != o.backup:
 		o.sendWhole(p, now, key, at, whole)
-	case !o.behind:
+	default:
 		before := o.seq
 		o.number(at.term, now)
 		o.toBackup(p, at, &envelope.Envelope{Key: key, Ref: o.seq, Offset: before, Payload: change.Append(nil)})
-	case now.Sub(o.since) < resendAfter: // a queue that is full does not get better by whole states
-		o.number(at.term, now)
-	default:
-		o.sendWhole(p, now, key, at, whole)
 	}
 }
 
@@ -169,13 +164,13 @@ func (o *Outbox) sendWhole(p *Policy, now time.Time, key string, at place, whole
 
 func (o *Outbox) toBackup(p *Policy, at place, e *envelope.Envelope) {
 	e.Kind, e.Part, e.Term, e.Conn = envelope.Replicate, at.part, at.term, o.life
-	err := p.Router.ToNode(at.backup, e)
-	o.backup, o.behind = at.backup, err != nil
+	o.backup = at.backup
+	_ = p.Router.ToNode(at.backup, e) // as if it were lost on the way: a queue that is full does not get better by whole states
 }
 
 // alone releases everything: there is no backup to wait for.
 func (o *Outbox) alone(p *Policy) {
-	o.backup, o.behind = envelope.NodeID{}, false
+	o.backup = envelope.NodeID{}
 	o.release(p, o.seq)
 }
 
@@ -233,7 +228,7 @@ func (o *Outbox) Again(p *Policy, now time.Time, key string, whole func(*state.C
 		o.alone(p)
 	case at.backup != o.backup:
 		o.sendWhole(p, now, key, at, whole)
-	case late && o.progress && !o.behind:
+	case late && o.progress:
 		o.since, o.progress = now, false
 	case late:
 		o.sendWhole(p, now, key, at, whole)

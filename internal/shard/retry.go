@@ -15,7 +15,7 @@ type retries struct {
 	refuse func(e *envelope.Envelope, why error)
 
 	mu     sync.Mutex // guards what follows
-	queue  []retry    // first in, first out: due times never fall
+	queue  []retry    // first in, first out: one that is due waits for those before it
 	bytes  int
 	timer  *time.Timer // nil: nothing waits
 	closed bool
@@ -47,9 +47,6 @@ func (q *retries) add(b []byte) {
 		q.mu.Unlock()
 		q.refuse(&e, ErrBusy)
 		return
-	}
-	if n := len(q.queue); n > 0 && q.queue[n-1].due.After(due) {
-		due = q.queue[n-1].due
 	}
 	q.queue = append(q.queue, retry{e, len(b), due})
 	q.bytes += len(b)
