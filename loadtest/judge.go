@@ -50,9 +50,10 @@ type showJudge struct {
 	*ShowRecord
 	findings
 	players []*player
-	stream  []*told // the room's, in order
-	results []*told // by question
-	final   *told   // winners
+	stream  []*told           // the room's, in order
+	results []*told           // by question
+	final   *told             // winners
+	ends    map[int]time.Time // when questions close
 }
 
 // player is a bot with what was worked out about him.
@@ -189,7 +190,7 @@ func (j *showJudge) verdict(p *player, q int, correct, doubt bool) {
 
 // refusals judges the codes of a player's refused attempts at a question. stays: he is still in after it.
 func (j *showJudge) refusals(p *player, q int, stays bool) {
-	asked, end := j.Show.Questions[q-1], closes(p.BotRecord, j.Topic, q)
+	asked, end := j.Show.Questions[q-1], j.closes(q)
 	for _, a := range p.Answers {
 		if a.Q != q || a.Code == unknown || a.Code == string(protocol.CodeOK) {
 			continue
@@ -207,15 +208,30 @@ func (j *showJudge) refusals(p *player, q int, stays bool) {
 	}
 }
 
-// closes is when a question ends as far as the player was told.
-func closes(b *BotRecord, topic string, q int) (at time.Time) {
-	for _, p := range b.Pushes {
-		f := p.Payload.Fields()
-		if p.Topic == topic && p.Event == "question" && f.Int("q") == int64(q) {
-			at = p.At.Add(time.Duration(f.Int("closes_in_ms")) * time.Millisecond)
+// closes is when a question ends by the first word that any player had of it: a push that came late, because the machine was busy, does
+// not move the end.
+func (j *showJudge) closes(q int) time.Time {
+	if at, known := j.ends[q]; known {
+		return at
+	}
+	var first time.Time
+	for _, b := range j.players {
+		for _, p := range b.Pushes {
+			f := p.Payload.Fields()
+			if p.Topic != j.Topic || p.Event != "question" || f.Int("q") != int64(q) {
+				continue
+			}
+			at := p.At.Add(time.Duration(f.Int("closes_in_ms")) * time.Millisecond)
+			if first.IsZero() || at.Before(first) {
+				first = at
+			}
 		}
 	}
-	return at
+	if j.ends == nil {
+		j.ends = map[int]time.Time{}
+	}
+	j.ends[q] = first
+	return first
 }
 
 // winners judges who won and what the accounts hold.

@@ -3,6 +3,7 @@ package node
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"gamed/game"
 	"gamed/internal/envelope"
@@ -127,29 +128,53 @@ func (l local) notify(e *envelope.Envelope) {
 	}, nil)
 }
 
-// collect closes a round on every partition of this node and sends the sum to the room's home.
+// collect closes a round on every partition of this node and sends the sum to the room's home, once the backups have all of it.
 func (l local) collect(e *envelope.Envelope) {
-	n := l.n
-	key, topic, round, ref := strings.Clone(e.Key), e.Topic, e.Event, e.Ref
-	before := n.router.Table()
-	var mu sync.Mutex // guards sum
+	c := &collecting{n: l.n, key: strings.Clone(e.Key), topic: e.Topic, round: e.Event, ref: e.Ref, until: time.Now().Add(collectWait)}
+	c.try()
+}
+
+// collecting is the answer to one Collect.
+type collecting struct {
+	n                 *Node
+	key, topic, round string
+	ref               uint64
+	until             time.Time
+}
+
+// How long a node waits for its backups before it leaves a Collect unanswered (the home asks again), and how often it looks.
+const (
+	collectWait  = 900 * time.Millisecond
+	collectEvery = 2 * time.Millisecond
+)
+
+func (c *collecting) try() {
+	n, before := c.n, c.n.router.Table()
+	var mu sync.Mutex // guards what follows
 	var sum game.Tally
+	safe := true
 	n.workers.Each(func(w *shard.Worker) {
-		t := w.Local.(*worker).tallies.Close(w.Now(), topic, round)
+		l := w.Local.(*worker)
+		t := l.tallies.Close(w.Now(), c.topic, c.round)
 		mu.Lock()
 		defer mu.Unlock()
 		tally.Merge(&sum, t)
+		safe = safe && l.player.Safe(c.topic)
 	}, func() {
-		if n.router.Table() != before {
-			return // what we own may have changed meanwhile: the home asks again
-		}
-		var have room.Coverage
-		for p := range uint16(shard.Partitions) {
-			if owner, ok := before.OwnerOf(p); ok && owner == n.router.Self() {
-				have.Add(p)
+		switch {
+		case n.router.Table() != before || time.Now().After(c.until) || n.ctx.Err() != nil: // the home asks again
+		case !safe:
+			time.AfterFunc(collectEvery, c.try)
+		default:
+			var have room.Coverage
+			for p := range uint16(shard.Partitions) {
+				if owner, ok := before.OwnerOf(p); ok && owner == n.router.Self() {
+					have.Add(p)
+				}
 			}
+			a := envelope.Envelope{Kind: envelope.Tallied, Key: c.key, Topic: c.topic, Event: c.round, Ref: c.ref, Offset: before.Term,
+				Payload: room.AppendTallied(nil, &have, &sum)}
+			_ = n.router.Route(&a) // the home asks again
 		}
-		a := envelope.Envelope{Kind: envelope.Tallied, Key: key, Topic: topic, Event: round, Ref: ref, Offset: before.Term, Payload: room.AppendTallied(nil, &have, &sum)}
-		_ = n.router.Route(&a) // the home asks again
 	})
 }

@@ -44,13 +44,14 @@ type Local struct {
 	scratch []byte
 	tally   tallies
 	added   []contribution                  // to tallies, by the message being handled
+	unsafe  map[*Entity]string              // who added to tallies of which topic what the backup does not have yet
 	topics  map[string]map[*Entity]struct{} // members with a player part, by topic
 	names   map[string]string               // interned events
 }
 
 // NewLocal makes the state of one worker.
 func NewLocal(tallies *tally.Set) *Local {
-	return &Local{Tallies: tallies, topics: map[string]map[*Entity]struct{}{}, names: map[string]string{}}
+	return &Local{Tallies: tallies, topics: map[string]map[*Entity]struct{}{}, names: map[string]string{}, unsafe: map[*Entity]string{}}
 }
 
 // Bounds of one player.
@@ -76,6 +77,7 @@ type Entity struct {
 	o      replica.Outbox
 	asked  *asking
 	dirty  dirt
+	added  string  // the topic whose tallies were added to since note
 	given  []*gave // what this player added to tallies, by their last use
 }
 
@@ -157,6 +159,9 @@ func (p *Entity) finish(w *shard.Worker) {
 		p.record(&p.l.change, p.dirty)
 	}
 	p.o.Finish(p.d.Replica, w.Now(), p.key, &p.l.change, p.whole)
+	if p.added != "" || len(p.l.unsafe) > 0 {
+		p.note()
+	}
 	if at, ok := p.o.Deadline(); ok {
 		w.WakeAt(at)
 	}

@@ -200,6 +200,7 @@ func (p *Entity) Moved(w *shard.Worker) {
 		p.d.Metrics.sessions.Add(-1)
 	}
 	for _, g := range p.given {
+		delete(p.l.unsafe, p)
 		p.l.Tallies.Remove(w.Now(), g.topic, g.round, g.sum[:game.TallySlots], p.Name())
 	}
 }

@@ -55,8 +55,30 @@ func (p *Entity) commitTallies() {
 		}
 		p.l.change.Put(g.section(), p.appendGave(g))
 		p.dirty |= dirtyState
+		p.added = g.topic
 	}
 	p.l.added = p.l.added[:0]
+}
+
+// note keeps count of who has added what the backup does not have yet, so that no sum is told that a crash could take back.
+func (p *Entity) note() {
+	switch {
+	case !p.o.Waits() || p.d.Replica.Local:
+		delete(p.l.unsafe, p)
+	case p.added != "":
+		p.l.unsafe[p] = p.added
+	}
+	p.added = ""
+}
+
+// Safe says that the backups have all that this worker's players added to tallies of a topic.
+func (l *Local) Safe(topic string) bool {
+	for _, t := range l.unsafe {
+		if t == topic {
+			return false
+		}
+	}
+	return true
 }
 
 // gave finds what was added to a round, or begins to remember it in the place of the round that was not used for longest. It is
