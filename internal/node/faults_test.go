@@ -133,14 +133,6 @@ func startLoad(t *testing.T, players int, nodes ...*running) *load {
 	return l
 }
 
-// total is how many deposits were acknowledged.
-func (l *load) total() (n int64) {
-	for i := range l.acked {
-		n += l.acked[i].Load()
-	}
-	return n
-}
-
 // more waits until each player has so many more deposits acknowledged.
 func (l *load) more(n int64) {
 	l.t.Helper()
