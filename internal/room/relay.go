@@ -1,6 +1,7 @@
 package room
 
 import (
+	"encoding/binary"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ type relays struct {
 	all    *Relays
 	topics map[string]*relay
 	conns  map[uint64]map[string]string // topic → player
+	had    map[uint64]map[string]uint64 // by connection and topic: what it had when it was detached
 	behind map[*relay]bool              // they miss pushes
 	group  group
 }
@@ -63,6 +65,7 @@ func (r *relays) handle(items []relayItem) int {
 			r.forget(r.topics[topic], name, it.gone)
 		}
 		delete(r.conns, it.gone)
+		delete(r.had, it.gone)
 	case it.env.Kind == envelope.Attach:
 		r.attach(&it.env)
 	case it.env.Kind == envelope.Detach:
@@ -93,6 +96,7 @@ func (r *relays) attach(e *envelope.Envelope) {
 		rl.last, rl.known = e.Offset, e.Offset
 	}
 	name := strings.Clone(e.From)
+	replay := after(e.Payload, r.has(rl, name, e))
 	if old := rl.members[name]; old != nil {
 		delete(r.conns[old.conn], rl.topic)
 	}
@@ -103,10 +107,38 @@ func (r *relays) attach(e *envelope.Envelope) {
 		r.conns[e.Conn] = of
 	}
 	of[rl.topic] = name
-	if len(e.Payload) > 0 {
-		sink.Send(e.Payload)
+	if len(replay) > 0 {
+		sink.Send(replay)
 	}
 	r.missing(rl, e.Offset)
+}
+
+// has is the offset up to which a connection that is attached again has the stream: a home that failed over may replay what the
+// one before it had replayed already.
+func (r *relays) has(rl *relay, name string, e *envelope.Envelope) uint64 {
+	has := r.had[e.Conn][rl.topic]
+	if a := rl.members[name]; a != nil && a.conn == e.Conn {
+		has = max(has, a.from, rl.last)
+	}
+	if has > e.Offset { // of a stream that was there before this one
+		return 0
+	}
+	return has
+}
+
+// after is what comes after an offset in frames of one stream.
+func after(frames []byte, offset uint64) []byte {
+	for offset > 0 && len(frames) >= protocol.LengthSize {
+		n := protocol.LengthSize + int(binary.BigEndian.Uint32(frames))
+		if n > len(frames) {
+			break
+		}
+		if f, ok := protocol.ParsePush(frames[protocol.LengthSize:n]); !ok || f.Offset > offset {
+			break
+		}
+		frames = frames[n:]
+	}
+	return frames
 }
 
 func (r *relays) detach(e *envelope.Envelope) {
@@ -115,6 +147,10 @@ func (r *relays) detach(e *envelope.Envelope) {
 		return
 	}
 	if a := rl.members[e.From]; a != nil && a.conn == e.Conn {
+		if r.had[e.Conn] == nil {
+			r.had[e.Conn] = map[string]uint64{}
+		}
+		r.had[e.Conn][rl.topic] = max(a.from, rl.last)
 		delete(r.conns[e.Conn], e.Topic)
 		r.forget(rl, e.From, e.Conn)
 	}

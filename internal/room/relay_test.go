@@ -149,6 +149,22 @@ func TestMembersGetTheStreamFromWhereTheyAre(t *testing.T) {
 	})
 }
 
+func TestAReplayThatComesTwiceIsWrittenOnce(t *testing.T) {
+	relayed(t, func(t *testing.T, g *gate) {
+		g.attach("bob", 2, 4)
+		first := g.attach("ann", 1, 6, 4, 5, 6)
+		g.push(5, 6, 7)
+		first.want(4, 5, 6, 7)
+		again := g.attach("ann", 1, 8, 4, 5, 6, 7, 8) // the home that failed over replays for the same connection
+		again.want(8)
+		g.relays.Handle(&envelope.Envelope{Kind: envelope.Detach, Topic: topic, Conn: 1, From: "ann"})
+		third := g.attach("ann", 1, 9, 4, 5, 6, 7, 8, 9)
+		third.want(9)
+		other := g.attach("ann", 3, 9, 8, 9)
+		other.want(8, 9)
+	})
+}
+
 func TestADetachOfAnOlderConnection(t *testing.T) {
 	relayed(t, func(t *testing.T, g *gate) {
 		old := g.attach("ann", 1, 0)

@@ -49,7 +49,7 @@ func NewRelays(n int, lookup func(conn uint64) Sink, router Router, m *Metrics) 
 	for range max(n, 1) {
 		box := actor.NewMailbox[relayItem]()
 		rs.boxes = append(rs.boxes, box)
-		r := &relays{all: rs, topics: map[string]*relay{}, conns: map[uint64]map[string]string{}, behind: map[*relay]bool{}}
+		r := &relays{all: rs, topics: map[string]*relay{}, conns: map[uint64]map[string]string{}, had: map[uint64]map[string]uint64{}, behind: map[*relay]bool{}}
 		rs.wg.Go(func() { r.run(box) })
 	}
 	return rs
