@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,12 +101,13 @@ type load struct {
 	stop    chan struct{}
 	wg      sync.WaitGroup
 	errs    chan error
+	nodes   *[]*running
 }
 
 // startLoad plays from the nodes given, each player with all of them to go to.
 func startLoad(t *testing.T, players int, nodes ...*running) *load {
 	t.Helper()
-	l := &load{t: t, acked: make([]atomic.Int64, players), stop: make(chan struct{}), errs: make(chan error, players)}
+	l := &load{t: t, acked: make([]atomic.Int64, players), stop: make(chan struct{}), errs: make(chan error, players), nodes: &nodes}
 	for i := range players {
 		at := append(append([]*running{}, nodes[i%len(nodes):]...), nodes[:i%len(nodes)]...)
 		l.players = append(l.players, dial(t, fmt.Sprintf("load%d", i), at...))
@@ -120,6 +122,9 @@ func startLoad(t *testing.T, players int, nodes ...*running) *load {
 				}
 				f, err := p.try("bank:", "deposit", game.NewMap().Int("amount", 1))
 				if err != nil {
+					if len(l.errs) == 0 {
+						l.t.Log(dumpKey(playerKey(p.Player()), *l.nodes))
+					}
 					l.errs <- fmt.Errorf("%s after %d deposits: %w", p.Player(), l.acked[i].Load(), err)
 					return
 				}
@@ -243,4 +248,68 @@ func TestAKilledNodeUnderLoad(t *testing.T) {
 	leftWith(t, []*running{nodes[0], nodes[2]})
 	l.more(20)
 	l.judge()
+}
+
+// TestComingsAndGoings kills nodes in the middle of moves, one fault at a time.
+func TestComingsAndGoings(t *testing.T) {
+	nodes := startCluster(t, 3, nil)
+	steady := nodes[0]
+	l := startLoad(t, 30, steady)
+	l.nodes = &nodes
+	l.more(5)
+	add := func(name string) *running {
+		n := start(t, name, func(c *config.Config) { c.Join = []string{steady.Addrs().Gossip} })
+		nodes = append(nodes, n)
+		return n
+	}
+	drop := func(n *running) {
+		nodes = slices.DeleteFunc(nodes, func(o *running) bool { return o == n })
+	}
+	defer func() {
+		if t.Failed() {
+			for _, p := range l.players {
+				if p.Connected() {
+					t.Log(dumpKey(playerKey(p.Player()), nodes))
+				}
+			}
+		}
+	}()
+	settled := func() {
+		t.Helper()
+		leftWith(t, nodes)
+		l.more(5)
+	}
+	owning := func(n *running, min int) func() bool { return func() bool { return n.owns() >= min } }
+
+	four := add("n4")
+	eventually(t, 20*time.Second, "n4 to be given something", owning(four, 1))
+	four.Kill() // the new owner, in the middle of its moves
+	drop(four)
+	settled()
+
+	five := add("n5")
+	eventually(t, 20*time.Second, "n5 to be given something", owning(five, 1))
+	two := nodes[1]
+	two.Kill() // an old owner, in the middle of its moves
+	drop(two)
+	settled()
+
+	six := add("n6")
+	eventually(t, 20*time.Second, "n6 to be given something", owning(six, 1))
+	three := nodes[1]
+	three.stop() // leaves while others come
+	drop(three)
+	settled()
+	if err := <-three.done; err != nil {
+		t.Fatalf("n3 ended with %v", err)
+	}
+	seven := add("n7")
+	eventually(t, 20*time.Second, "n7 to be given something", owning(seven, 1))
+	five.stop()
+	drop(five)
+	settled()
+	l.judge()
+	if s := l.players[0].Stats(); s.Connects != 1 || s.Sessions != 1 {
+		t.Fatalf("the steady node's sockets did not stay open: %+v", s)
+	}
 }

@@ -198,6 +198,8 @@ func (g *gateway) out(e *envelope.Envelope) {
 		if e.Key != "" { // the owner asks whether the socket is still there
 			g.sayGone(envelope.Envelope{Kind: envelope.Gone, Key: strings.Clone(e.Key), Conn: e.Conn}, time.Now())
 		}
+	case e.Event == player.OpenCallsEvent:
+		g.moved(l, player.Refs(e.Payload))
 	case e.Flags&envelope.FlagConfirm != 0:
 		l.mu.Lock()
 		if l.hi != nil && !l.ended {

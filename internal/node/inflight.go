@@ -15,11 +15,12 @@ import (
 // nobody owns the player for a moment, they are sent again, in order: the player's session knows their refs, so each is done once
 // whoever got it first. Casts are sent at most once and are not kept. It belongs to a link and is guarded by its mutex.
 type inflight struct {
-	calls []sentCall
-	bytes int
-	held  bool            // the last try failed: everything waits for an owner, so that nothing overtakes
-	owner envelope.NodeID // whom the calls were sent to
-	twice []uint64        // refs answered after they were sent twice: a second answer is not for the client
+	calls   []sentCall
+	bytes   int
+	held    bool            // the last try failed: everything waits for an owner, so that nothing overtakes
+	owner   envelope.NodeID // whom the calls were sent to
+	twice   []uint64        // refs answered after they were sent twice: a second answer is not for the client
+	twiceAt time.Time       // when the last of them was
 }
 
 type sentCall struct {
@@ -42,6 +43,9 @@ const (
 // keep notes the calls of a batch; what does not fit is refused at once. It returns what may be sent.
 func (f *inflight) keep(batch []byte, now time.Time, refuse func([]byte)) []byte {
 	whole := batch
+	if len(f.twice) > 0 && now.Sub(f.twiceAt) > openFor { // no second answers are on the way any more
+		f.twice = nil
+	}
 	for rest := batch; len(rest) >= protocol.LengthSize; {
 		n := protocol.LengthSize + int(binary.BigEndian.Uint32(rest))
 		if n > len(rest) {
@@ -86,6 +90,15 @@ func without(batch []byte, ref uint64) []byte {
 	return out
 }
 
+// adopt notes calls whose frames are not here: they went to this node, and their player has moved to another since.
+func (f *inflight) adopt(refs []uint64, now time.Time) {
+	for _, ref := range refs {
+		if !slices.ContainsFunc(f.calls, func(c sentCall) bool { return c.ref == ref }) {
+			f.calls = append(f.calls, sentCall{ref: ref, since: now, again: true})
+		}
+	}
+}
+
 // answered takes the calls that frames answer off the list, and gives the frames that are for the client.
 func (f *inflight) answered(frames []byte) []byte {
 	if len(f.calls) == 0 && len(f.twice) == 0 {
@@ -128,7 +141,7 @@ func (f *inflight) settle(ref uint64) bool {
 		if len(f.twice) == maxFlying {
 			f.twice = slices.Delete(f.twice, 0, 1)
 		}
-		f.twice = append(f.twice, ref)
+		f.twice, f.twiceAt = append(f.twice, ref), time.Now()
 	}
 	f.bytes -= len(f.calls[i].frame)
 	f.calls[i].frame = nil
@@ -146,7 +159,7 @@ func (f *inflight) settle(ref uint64) bool {
 // route sends a read's calls to the player's owner. The link's mutex is held.
 func (g *gateway) route(l *link, batch []byte) {
 	owner, owned := g.router.Table().OwnerOf(l.part)
-	if owned && owner == g.router.Self() && len(l.flight.calls) == 0 {
+	if owned && owner == g.router.Self() && len(l.flight.calls) == 0 && len(l.flight.twice) == 0 {
 		if err := g.send(l, batch); err != nil {
 			l.conn.Send(player.RefuseFrames(nil, batch, err))
 		}
@@ -170,6 +183,30 @@ func (g *gateway) route(l *link, batch []byte) {
 	}
 }
 
+// moved takes word of calls that are open while their player moves from this node to another.
+func (g *gateway) moved(l *link, refs []uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.flight.calls) == 0 {
+		l.flight.owner, _ = g.router.Table().OwnerOf(l.part)
+	}
+	l.flight.adopt(refs, time.Now())
+	l.remote.Store(true)
+	g.flying.Store(true)
+}
+
+// stray sends calls that found their player moved to another node; from now on they are kept like others that go there.
+func (g *gateway) stray(e *envelope.Envelope) bool {
+	l := g.find(e.Conn)
+	if l == nil || e.Kind != envelope.Frames || !e.Node.IsZero() && e.Node != g.router.Self() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g.route(l, e.Payload)
+	return true
+}
+
 func (g *gateway) send(l *link, batch []byte) error {
 	if len(batch) == 0 {
 		return nil
@@ -181,6 +218,12 @@ func (g *gateway) send(l *link, batch []byte) error {
 // resend sends all open calls of a link again. The link's mutex is held.
 func (g *gateway) resend(l *link, owner envelope.NodeID) {
 	var all []byte
+	for _, c := range slices.Clone(l.flight.calls) {
+		if c.frame == nil { // it cannot be sent again from here, so the client has to
+			l.conn.Send(protocol.AppendReplyError(nil, c.ref, protocol.CodeUnavailable, "the player's owner changed: ask again", 100))
+			l.flight.settle(c.ref)
+		}
+	}
 	for i := range l.flight.calls {
 		l.flight.calls[i].again = true
 		all = append(all, l.flight.calls[i].frame...)

@@ -100,10 +100,17 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 		l.n.copies.Fill(e)
 		return
 	}
-	if int(e.Part) >= shard.Partitions || e.Term < l.n.router.Table().PartTerm[e.Part] {
+	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
+		return
+	}
+	if e.Event == giving && l.n.passes(e.Part, e.Term) {
+		l.n.copies.Keep(e, time.Now()) // until the word comes that it is all
+		return
+	}
+	if e.Term < l.n.router.Table().PartTerm[e.Part] {
 		return // an owner that was replaced
 	}
-	if _, awaited := l.n.moving.awaited(e.Part); l.n.router.Owns(e.Part) && !awaited {
+	if l.n.runs(e.Part) {
 		return // it runs here: what another owner had beside us is not ours
 	}
 	if !l.n.copies.Apply(e) {
@@ -113,8 +120,14 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 	_ = l.n.cluster.Send(from, &a) // the owner asks again
 }
 
-// notify brings a room's notice to every member's player part on this node.
+// notify brings a room's notice to every member's player part on this node, and to those on their way here when they have come.
 func (l local) notify(e *envelope.Envelope) {
+	l.n.moving.notice(e)
+	l.tell(e)
+}
+
+// tell brings a notice to those who have not heard it.
+func (l local) tell(e *envelope.Envelope) {
 	topic, event, seq := e.Topic, e.Event, e.Offset
 	payload := append(game.Payload(nil), e.Payload...)
 	l.n.workers.Each(func(w *shard.Worker) {
@@ -149,7 +162,10 @@ const (
 )
 
 func (c *collecting) try() {
-	n, before := c.n, c.n.router.Table()
+	n := c.n
+	n.installing.RLock() // so that the workers know the players of this table, no others
+	defer n.installing.RUnlock()
+	before, away := n.router.Table(), n.moving.all()
 	var mu sync.Mutex // guards what follows
 	var sum game.Tally
 	safe := true
@@ -168,7 +184,7 @@ func (c *collecting) try() {
 		default:
 			var have room.Coverage
 			for p := range uint16(shard.Partitions) {
-				if owner, ok := before.OwnerOf(p); ok && owner == n.router.Self() {
+				if owner, ok := before.OwnerOf(p); ok && owner == n.router.Self() && !away[p] {
 					have.Add(p)
 				}
 			}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -10,27 +11,39 @@ import (
 )
 
 // moving is what this node knows of partitions that are on their way to it: until all their entities have come, messages for them
-// are held.
+// are held. Safe for use by many goroutines.
 type moving struct {
-	mu    sync.Mutex // guards what follows
-	parts map[uint16]*incoming
-	done  [shard.Partitions]uint64    // the largest term for which everything has come, maybe before our table said so
-	moved [shard.Partitions]time.Time // when the owner last changed although the one before lived on
+	mu      sync.Mutex // guards what follows
+	parts   map[uint16]*incoming
+	notices []envelope.Envelope         // rooms' notices that came while some partition was awaited
+	done    [shard.Partitions]uint64    // the largest term for which everything has come, maybe before our table said so
+	moved   [shard.Partitions]time.Time // when the owner last changed although the one before lived on
 }
 
 // incoming is one partition on its way here.
 type incoming struct {
-	from  shard.NodeID
+	from  shard.NodeID // zero: it is put together from copies
 	term  uint64
+	round uint64 // the term of the table that said so last
+	since time.Time
 	pass  bool // it belongs to yet another node by now: what comes is passed on
-	held  []envelope.Envelope
+	held  []heldMessage
 	bytes int
 }
 
-// Bounds of what is held for one partition.
+type heldMessage struct {
+	envelope.Envelope
+	at time.Time
+}
+
+// Bounds of what is held, and for how long.
 const (
-	maxHeldMessages = 1024
-	maxHeldBytes    = 1 << 20
+	maxHeldMessages = 1024    // of one partition
+	maxHeldBytes    = 1 << 20 // of one partition
+	maxHeldNotices  = 256
+	heldFor         = 4 * time.Second // then its sender is told that nobody answers
+	awaitedFor      = 3 * time.Second // then copies are asked for: what was sent is lost
+	passedFor       = time.Minute     // then nothing is passed on any more
 )
 
 // hold takes e when its partition is on its way.
@@ -44,7 +57,7 @@ func (m *moving) hold(e *envelope.Envelope) (held bool, err error) {
 	if len(in.held) >= maxHeldMessages || in.bytes+len(e.Payload) > maxHeldBytes {
 		return true, actor.ErrFull
 	}
-	c := *e
+	c := heldMessage{*e, time.Now()}
 	c.Key = string(append([]byte(nil), e.Key...))
 	c.Payload = append([]byte(nil), e.Payload...)
 	in.bytes += len(c.Payload)
@@ -52,13 +65,23 @@ func (m *moving) hold(e *envelope.Envelope) (held bool, err error) {
 	return true, nil
 }
 
-// expect begins to hold messages of a partition; false when all of it has come already.
-func (m *moving) expect(part uint16, from shard.NodeID, term uint64) bool {
+// notice keeps a room's notice while a partition is awaited: its players will have to hear it.
+func (m *moving) notice(e *envelope.Envelope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !from.IsZero() && m.done[part] >= term {
-		return false
+	if len(m.parts) == 0 || len(m.notices) >= maxHeldNotices {
+		return
 	}
+	c := *e
+	c.Key, c.Payload = "", append([]byte(nil), e.Payload...)
+	m.notices = append(m.notices, c)
+}
+
+// expect begins to hold messages of a partition, by the table of term round; from zero: until it is put together from copies. It
+// says whether all of it has come already.
+func (m *moving) expect(part uint16, from shard.NodeID, term, round uint64, now time.Time) (here bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.parts == nil {
 		m.parts = map[uint16]*incoming{}
 	}
@@ -67,8 +90,8 @@ func (m *moving) expect(part uint16, from shard.NodeID, term uint64) bool {
 		in = &incoming{}
 		m.parts[part] = in
 	}
-	in.from, in.term, in.pass = from, term, false
-	return true
+	in.from, in.term, in.round, in.since, in.pass = from, term, round, now, false
+	return !from.IsZero() && m.done[part] >= term
 }
 
 // awaited gives the node a partition is awaited from.
@@ -81,8 +104,19 @@ func (m *moving) awaited(part uint16) (from shard.NodeID, ok bool) {
 	return from, false
 }
 
+// all are the partitions on their way.
+func (m *moving) all() map[uint16]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	set := make(map[uint16]bool, len(m.parts))
+	for p := range m.parts {
+		set[p] = true
+	}
+	return set
+}
+
 // passOn says that what comes of an awaited partition is for another node; what was held is returned, to be routed there.
-func (m *moving) passOn(part uint16) (held []envelope.Envelope, awaited bool) {
+func (m *moving) passOn(part uint16, now time.Time) (held []heldMessage, awaited bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := m.parts[part]
@@ -90,7 +124,7 @@ func (m *moving) passOn(part uint16) (held []envelope.Envelope, awaited bool) {
 		return nil, false
 	}
 	held = in.held
-	in.pass, in.held, in.bytes = true, nil, 0
+	in.pass, in.since, in.held, in.bytes = true, now, nil, 0
 	return held, true
 }
 
@@ -126,15 +160,60 @@ func (m *moving) movedLately(part uint16, now time.Time) bool {
 	return !m.moved[part].IsZero() && now.Sub(m.moved[part]) < recently
 }
 
-// end ends the wait for a partition and gives what was held to f, in order; nothing overtakes it.
-func (m *moving) end(part uint16, f func(e *envelope.Envelope)) {
+// begin says whether a partition that was planned by the table of term round to be put together from copies is to be so now.
+func (m *moving) begin(part uint16, round uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	in := m.parts[part]
+	return in != nil && !in.pass && in.round == round
+}
+
+// end ends the wait for a partition and gives what was held to post, in order, so that nothing overtakes it. What post refuses is
+// returned, and so are the notices to be heard, when nothing more is awaited they are forgotten.
+func (m *moving) end(part uint16, post func(e *envelope.Envelope) error) (refused []refusedMessage, notices []envelope.Envelope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := m.parts[part]
 	delete(m.parts, part)
 	if in != nil {
 		for i := range in.held {
-			f(&in.held[i])
+			if err := post(&in.held[i].Envelope); err != nil {
+				refused = append(refused, refusedMessage{&in.held[i].Envelope, err})
+			}
 		}
 	}
+	notices = slices.Clone(m.notices)
+	if len(m.parts) == 0 {
+		m.notices = nil
+	}
+	return refused, notices
+}
+
+type refusedMessage struct {
+	e   *envelope.Envelope
+	why error
+}
+
+// overdue gives up what has waited too long: messages, which are returned; partitions that were to be passed on; and the wait for
+// those who should have given a partition: it is to be put together from copies.
+func (m *moving) overdue(now time.Time, round uint64) (late []heldMessage, lost []uint16) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for part, in := range m.parts {
+		switch {
+		case in.pass && now.Sub(in.since) > passedFor:
+			delete(m.parts, part)
+		case !in.pass && now.Sub(in.since) > awaitedFor:
+			in.from, in.round, in.since = shard.NodeID{}, round, now
+			lost = append(lost, part)
+		}
+		n := 0
+		for n < len(in.held) && now.Sub(in.held[n].at) > heldFor {
+			in.bytes -= len(in.held[n].Payload)
+			n++
+		}
+		late = append(late, in.held[:n]...)
+		in.held = in.held[n:]
+	}
+	return late, lost
 }

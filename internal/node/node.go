@@ -50,27 +50,29 @@ type Addrs struct {
 
 // Node is a running gamed.
 type Node struct {
-	opt      Options
-	log      *slog.Logger
-	cluster  *cluster.Cluster
-	listener *listener.Server
-	admin    *admin.Server
-	router   *shard.Router
-	workers  *shard.Workers
-	relays   *room.Relays
-	gateway  *gateway
-	players  *player.Deps
-	rooms    *room.Deps
-	peers    *peers
-	events   events
-	dead     actor.DeadLetters
-	copies   *replica.Store
-	policy   *replica.Policy
-	moving   moving
-	serving  chan struct{}
-	draining atomic.Bool
-	health   degraded
-	sent     atomic.Uint64 // envelopes to other nodes
+	opt        Options
+	log        *slog.Logger
+	cluster    *cluster.Cluster
+	listener   *listener.Server
+	admin      *admin.Server
+	router     *shard.Router
+	workers    *shard.Workers
+	relays     *room.Relays
+	gateway    *gateway
+	players    *player.Deps
+	rooms      *room.Deps
+	peers      *peers
+	events     events
+	dead       actor.DeadLetters
+	copies     *replica.Store
+	policy     *replica.Policy
+	moving     moving
+	installing sync.RWMutex // held while a table is put in force; see collecting
+	handing    handing
+	serving    chan struct{}
+	draining   atomic.Bool
+	health     degraded
+	sent       atomic.Uint64 // envelopes to other nodes
 
 	ctx    context.Context // ends with Run
 	cancel context.CancelFunc
@@ -193,7 +195,7 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	n.relays = room.NewRelays(min(workers, 4), n.gateway.sink, n.router, n.rooms.Metrics)
 	n.gateway.relays = n.relays
 	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: newWorker, Panicked: dead,
-		Mine: n.router.Owns, Stray: n.router.Stray})
+		Mine: n.runs, Stray: n.stray})
 }
 
 // Run serves until ctx ends, then says goodbye to the players and leaves the cluster, within the drain timeout. The error says
@@ -224,6 +226,7 @@ func (n *Node) Run(ctx context.Context) error {
 				return
 			case now := <-tick.C:
 				n.gateway.sweep(now)
+				n.lookForLost(now)
 			}
 		}
 	})
@@ -283,12 +286,8 @@ func (n *Node) handOver(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-	given := make(chan struct{})
-	n.workers.Each(func(*shard.Worker) {}, func() { close(given) }) // behind what gives the entities away
-	select {
-	case <-given:
-	case <-ctx.Done():
-		return fmt.Errorf("entities could not be given away: %w", ctx.Err())
+	if err := n.given(ctx, n.router.Table().Term); err != nil {
+		return err
 	}
 	for _, m := range n.cluster.Members() { // the answer comes after all that was sent before the question
 		if m.State != "dead" && m.Node != n.router.Self() {

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,7 +13,6 @@ import (
 	"gamed/internal/admin"
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
-	"gamed/internal/state"
 )
 
 // installed puts a table in force. What this node owns newly is made from its copies when the old owner is gone (with what others
@@ -23,13 +24,14 @@ func (n *Node) installed(t *shard.Table) {
 	for _, m := range t.Nodes {
 		alive[m] = true
 	}
-	var gather, handOff []uint16
-	var stray []envelope.Envelope
+	unknown := old.Term == 0 && len(t.Nodes) > 1 // who had what before this node came
+	var gather, take, handOff []uint16
+	var stray []heldMessage
 	for p := range uint16(shard.Partitions) {
 		owner, owned := t.OwnerOf(p)
 		before, had := old.OwnerOf(p)
-		if had && owned && before != owner && alive[before] {
-			n.moving.note(p, now)
+		if had && owned && alive[before] && (before != owner || !sameBackup(old, t, p)) {
+			n.moving.note(p, now) // the backup may not have everything yet
 		}
 		n.copies.Fence(p, t.PartTerm[p])
 		from, awaited := n.moving.awaited(p)
@@ -38,74 +40,64 @@ func (n *Node) installed(t *shard.Table) {
 			if b, ok := t.BackupOf(p); (!ok || b != self) && !awaited {
 				n.copies.Retire(p, now)
 			}
-			held, waits := n.moving.passOn(p)
+			held, waits := n.moving.passOn(p, now)
 			stray = append(stray, held...)
 			if had && before == self && owned && !waits {
 				handOff = append(handOff, p)
 			}
 		case awaited && alive[from], !awaited && had && before == self:
 		case !awaited && had && alive[before]:
-			if !n.moving.expect(p, before, t.PartTerm[p]) {
-				n.take(p)
+			if n.moving.expect(p, before, t.PartTerm[p], t.Term, now) {
+				take = append(take, p)
 			}
-		case awaited || n.moving.movedLately(p, now) && len(t.Nodes) > 1:
-			n.moving.expect(p, shard.NodeID{}, t.PartTerm[p])
+		case awaited || unknown || n.moving.movedLately(p, now) && len(t.Nodes) > 1:
+			n.moving.expect(p, shard.NodeID{}, t.PartTerm[p], t.Term, now)
 			gather = append(gather, p)
 		default:
-			n.take(p)
+			n.moving.expect(p, shard.NodeID{}, t.PartTerm[p], t.Term, now)
+			take = append(take, p)
 		}
 	}
 	n.copies.Purge(now.Add(-recently))
+	move, passed := n.begin(t, handOff), make(chan struct{})
+	n.installing.Lock() // so that a sum is by one table
 	n.router.Install(t)
-	for i := range stray {
-		if err := n.router.Route(&stray[i]); err != nil {
-			local{n}.Refused(self, &stray[i], err)
+	n.workers.Each(func(w *shard.Worker) {
+		w.Rebase(func(p uint16) bool { o, ok := t.OwnerOf(p); return ok && o == self }, func(id shard.NodeID) bool { return alive[id] }, move.add)
+	}, func() { close(passed) })
+	n.installing.Unlock()
+	n.wg.Go(func() { // not before all workers have let go of what an earlier table took from this node
+		<-passed
+		for _, p := range take {
+			n.takePlanned(p, t.Term)
 		}
+		move.run()
+	})
+	if len(gather) > 0 {
+		n.wg.Go(func() {
+			<-passed
+			n.gather(t, gather)
+		})
+	}
+	for i := range stray {
+		n.reroute(&stray[i].Envelope)
 	}
 	n.gateway.changed()
 	if on, changed := n.health.installed(old, t); changed {
 		n.tellDegraded(on)
 	}
-	n.workers.Each(func(w *shard.Worker) {
-		w.Rebase(n.router.Owns, func(id shard.NodeID) bool { return alive[id] }, func(key string, part uint16, whole *state.Change) {
-			e := envelope.Envelope{Kind: envelope.Replicate, Part: part, Term: t.PartTerm[part], Key: key, Ref: 1, Flags: envelope.FlagWhole, Payload: whole.Append(nil)}
-			n.copies.Keep(&e, now) // should the new owner die before its backup has it
-			n.give(t, &e)
-		})
-	}, func() {
-		for _, p := range handOff {
-			n.handOff(t, p)
-		}
-	})
-	if len(gather) > 0 {
-		n.wg.Go(func() { n.gather(t, gather) })
-	}
 }
 
-// give sends an entity's whole state to the owner that a table names.
-func (n *Node) give(t *shard.Table, e *envelope.Envelope) {
-	o, ok := t.OwnerOf(e.Part)
-	if !ok {
-		return
-	}
-	for range giveTries { // the link's queue may be full of others
-		if err := n.router.ToNode(o, e); err == nil || n.ctx.Err() != nil {
-			return
-		}
-		time.Sleep(giveEvery)
-	}
-	n.log.Error("an entity could not be given to its new owner; the copies go on", "key", e.Key, "to", o.Name)
+// sameBackup says whether a partition's backup is the one it was.
+func sameBackup(a, b *shard.Table, p uint16) bool {
+	x, _ := a.BackupOf(p)
+	y, _ := b.BackupOf(p)
+	return x == y
 }
 
-const (
-	giveTries = 100
-	giveEvery = 10 * time.Millisecond
-)
-
-// handOff says to the new owner that it has everything of a partition. When it is gone, the next table says what happens.
-func (n *Node) handOff(t *shard.Table, part uint16) {
-	if o, ok := t.OwnerOf(part); ok {
-		_ = n.router.ToNode(o, &envelope.Envelope{Kind: envelope.Handoff, Part: part, Term: t.PartTerm[part]})
+func (n *Node) reroute(e *envelope.Envelope) {
+	if err := n.router.Route(e); err != nil {
+		local{n}.Refused(n.router.Self(), e, err)
 	}
 }
 
@@ -115,42 +107,90 @@ func (n *Node) handedOff(part uint16, term uint64) {
 		return
 	}
 	switch ends, pass := n.moving.came(part, term); {
-	case !ends:
-	case pass:
+	case ends && pass, n.passes(part, term):
 		n.passOn(part)
-	default:
+	case ends:
 		n.take(part)
 	}
+}
+
+// passes says whether what comes of a partition for its owner of this term was for this node by a table that is not in force here
+// any more: another node is to have it.
+func (n *Node) passes(part uint16, term uint64) bool {
+	return term < n.router.Table().PartTerm[part] && !n.router.Owns(part)
+}
+
+// runs says whether this node runs the entities of a partition: it owns it, and they are here.
+func (n *Node) runs(part uint16) bool {
+	_, awaited := n.moving.awaited(part)
+	return n.router.Owns(part) && !awaited
 }
 
 // passOn sends a partition, which came here when another node owned it already, to that node.
 func (n *Node) passOn(part uint16) {
 	t := n.router.Table()
+	move := n.begin(t, []uint16{part})
 	for key, sections := range n.copies.Take(part) {
-		whole := sections.Change()
-		e := envelope.Envelope{Kind: envelope.Replicate, Part: part, Term: t.PartTerm[part], Key: key, Ref: 1, Flags: envelope.FlagWhole, Payload: whole.Append(nil)}
-		n.copies.Keep(&e, time.Now())
-		n.give(t, &e)
+		move.add(key, part, sections.Change())
 	}
-	n.handOff(t, part)
+	n.wg.Go(move.run)
+}
+
+// stray routes anew what a worker found for an entity that is not here any more, or not yet.
+func (n *Node) stray(e *envelope.Envelope) {
+	if !n.gateway.stray(e) {
+		n.router.Stray(e)
+	}
+}
+
+// takePlanned is take for a partition that the table of this term has given to this node, unless a later one says otherwise.
+func (n *Node) takePlanned(part uint16, round uint64) {
+	if n.moving.begin(part, round) {
+		n.take(part)
+	}
 }
 
 // take makes this node run a partition's entities from the copies it has, and then lets in what was held.
 func (n *Node) take(part uint16) {
+	t := n.router.Table()
+	alive := func(id shard.NodeID) bool { return slices.Contains(t.Nodes, id) }
 	for key, sections := range n.copies.Take(part) {
-		if err := n.workers.Restore(key, sections); err != nil {
+		err := n.workers.Restore(key, sections)
+		if err == nil { // sockets on nodes that went while it was on its way are gone
+			err = n.workers.Tell(key, func(w *shard.Worker, e shard.Entity) {
+				if e != nil {
+					e.Rebase(w, alive)
+				}
+			})
+		}
+		if err != nil {
 			n.log.Error("entity not restored", "key", key, "err", err)
 		}
 	}
-	n.moving.end(part, func(e *envelope.Envelope) {
-		if err := n.workers.Post(e); err != nil {
-			local{n}.Refused(n.router.Self(), e, err)
-		}
-	})
+	refused, notices := n.moving.end(part, n.workers.Post)
+	for _, r := range refused {
+		local{n}.Refused(n.router.Self(), r.e, r.why)
+	}
+	for i := range notices {
+		local{n}.tell(&notices[i])
+	}
 }
 
-// gather asks the others for copies of partitions whose owner died before its backup can be trusted to have all of it, and then
-// takes them.
+// lookForLost gives up what was awaited for too long. It is called now and then.
+func (n *Node) lookForLost(now time.Time) {
+	t := n.router.Table()
+	late, lost := n.moving.overdue(now, t.Term)
+	for i := range late {
+		local{n}.Refused(n.router.Self(), &late[i].Envelope, shard.ErrNoOwner)
+	}
+	if len(lost) > 0 {
+		n.log.Warn("partitions did not come from their owners: asking everybody for copies", "partitions", len(lost))
+		n.wg.Go(func() { n.gather(t, lost) })
+	}
+}
+
+// gather asks the others for copies of partitions whose owner died before its backup can be trusted to have all of it, or who this
+// node does not know, and then takes them. Who is asked answers when he has given away what he had.
 func (n *Node) gather(t *shard.Table, parts []uint16) {
 	ctx, cancel := context.WithTimeout(n.ctx, queryTimeout)
 	defer cancel()
@@ -159,12 +199,12 @@ func (n *Node) gather(t *shard.Table, parts []uint16) {
 		words[i] = strconv.Itoa(int(p))
 	}
 	self := n.router.Self()
-	arg := fmt.Sprintf("%s %d %s", self.Name, self.Boot, strings.Join(words, ","))
+	arg := fmt.Sprintf("%s %d %d %s", self.Name, self.Boot, t.Term, strings.Join(words, ","))
 	var wg sync.WaitGroup
 	for _, m := range t.Nodes {
 		if m != self {
 			wg.Go(func() {
-				if err := n.peers.ask(ctx, m, "copies", arg, nil); err != nil {
+				if err := n.peers.ask(ctx, m, "copies", arg, nil); err != nil && n.ctx.Err() == nil {
 					n.log.Warn("copies of a node that was asked did not come", "from", m.Name, "err", err)
 				}
 			})
@@ -172,31 +212,34 @@ func (n *Node) gather(t *shard.Table, parts []uint16) {
 	}
 	wg.Wait()
 	for _, p := range parts {
-		if from, awaited := n.moving.awaited(p); awaited && from.IsZero() {
-			n.take(p)
-		}
+		n.takePlanned(p, t.Term)
 	}
 }
 
-// sendCopies answers gather: the copies go first, on the same link.
-func (n *Node) sendCopies(arg string) (int, error) {
-	words := strings.SplitN(arg, " ", 3)
-	if len(words) != 3 {
+// sendCopies answers gather, when this node has given away what the asker's table took from it: the copies go first, on the same
+// link.
+func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
+	words := strings.SplitN(arg, " ", 4)
+	if len(words) != 4 {
 		return 0, fmt.Errorf("%w: copies", admin.ErrInvalid)
 	}
-	boot, err := strconv.ParseUint(words[1], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: boot: %w", admin.ErrInvalid, err)
+	boot, err1 := strconv.ParseUint(words[1], 10, 64)
+	term, err2 := strconv.ParseUint(words[2], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, fmt.Errorf("%w: copies: %w", admin.ErrInvalid, err)
+	}
+	if err := n.given(ctx, term); err != nil {
+		return 0, err
 	}
 	to, sent := shard.NodeID{Name: words[0], Boot: boot}, 0
-	for _, word := range strings.Split(words[2], ",") {
+	for _, word := range strings.Split(words[3], ",") {
 		p, err := strconv.ParseUint(word, 10, 16)
 		if err != nil || p >= shard.Partitions {
 			return sent, fmt.Errorf("%w: partition %q", admin.ErrInvalid, word)
 		}
 		for key, payload := range n.copies.Peek(uint16(p)) {
 			e := envelope.Envelope{Kind: envelope.Replicate, Part: uint16(p), Key: key, Flags: envelope.FlagWhole | envelope.FlagFill, Payload: payload}
-			if err := n.router.ToNode(to, &e); err != nil {
+			if err := n.patiently(ctx, to, &e); err != nil {
 				return sent, fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 			}
 			sent++

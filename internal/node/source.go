@@ -207,7 +207,7 @@ func (s source) Stats() admin.Stats {
 }
 
 // query answers a question about this node: its own, or another's.
-func (n *Node) query(_ context.Context, what, arg string) (any, error) {
+func (n *Node) query(ctx context.Context, what, arg string) (any, error) {
 	switch what {
 	case "stats":
 		return n.stats(), nil
@@ -216,7 +216,7 @@ func (n *Node) query(_ context.Context, what, arg string) (any, error) {
 	case "player":
 		return n.playerDetails(arg)
 	case "copies":
-		return n.sendCopies(arg)
+		return n.sendCopies(ctx, arg)
 	case "drain":
 		n.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(n.ctx, n.opt.Config.DrainTimeout)

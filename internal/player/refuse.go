@@ -44,15 +44,26 @@ func RefuseFrames(dst, frames []byte, why error) []byte {
 // retryReplies makes of REPLY frames that must not leave the answers that say: ask again.
 func retryReplies(frames []byte) []byte {
 	var out []byte
-	for len(frames) >= 4 {
-		n := int(binary.BigEndian.Uint32(frames))
-		if n < 1 || n > len(frames)-4 {
-			break
-		}
-		if r, ok := protocol.ParseReply(frames[4 : 4+n]); ok {
-			out = protocol.AppendReplyError(out, r.Ref, protocol.CodeMoved, "another node owns the player now: ask again", 100)
-		}
-		frames = frames[4+n:]
+	for _, ref := range replyRefs(frames) {
+		out = protocol.AppendReplyError(out, ref, protocol.CodeMoved, "another node owns the player now: ask again", 100)
 	}
 	return out
 }
+
+// replyRefs are the refs that frames answer.
+func replyRefs(frames []byte) (refs []uint64) {
+	for len(frames) >= protocol.LengthSize {
+		n := int(binary.BigEndian.Uint32(frames))
+		if n < 1 || n > len(frames)-protocol.LengthSize {
+			break
+		}
+		if r, ok := protocol.ParseReply(frames[protocol.LengthSize : protocol.LengthSize+n]); ok {
+			refs = append(refs, r.Ref)
+		}
+		frames = frames[protocol.LengthSize+n:]
+	}
+	return refs
+}
+
+// Refs reads the payload of an Out whose Event is OpenCallsEvent.
+func Refs(b []byte) []uint64 { return numbers(b) }

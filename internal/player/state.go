@@ -200,18 +200,47 @@ func (p *Entity) Whole(c *state.Change) bool {
 	if p.s != nil {
 		p.recordOpen(c, true)
 	}
-	if b := p.appendTail(nil); len(b) > 0 {
+	b, refs := p.appendTail(nil)
+	if len(b) > 0 {
 		c.Put(tailSection, b)
 	}
+	p.tellOpen(refs)
 	return true
+}
+
+// OpenCallsEvent is the Event of an Out whose payload is a list of refs: calls of the connection that went to a player's entity on
+// the gateway's own node and were not answered when the player moved to another.
+const OpenCallsEvent = "open"
+
+// tellOpen tells the gateway, if it is this node, which calls are open when the player leaves the node: it keeps those that go to
+// other nodes by itself.
+func (p *Entity) tellOpen(answered []uint64) {
+	s := p.s
+	if s == nil || s.conn == 0 || s.node != p.d.Replica.Router.Self() {
+		return
+	}
+	var b []byte
+	for _, o := range s.open {
+		b = protocol.AppendUint(b, o.ref)
+	}
+	for _, ref := range answered {
+		b = protocol.AppendUint(b, ref)
+	}
+	if len(b) > 0 {
+		_ = p.d.Replica.Router.ToNode(s.node, &envelope.Envelope{Kind: envelope.Out, Conn: s.conn, Event: OpenCallsEvent, Payload: b}) // it is this node
+	}
 }
 
 // maxTail bounds what waits for the backup and is handed over; who waits for more is told to ask again.
 const maxTail = 1 << 20
 
-// appendTail takes what waits for the backup out of the outbox and encodes it: envelope, node.
-func (p *Entity) appendTail(b []byte) []byte {
+// appendTail takes what waits for the backup out of the outbox and encodes it: envelope, node. It gives the refs that are answered
+// in it, too.
+func (p *Entity) appendTail(b []byte) (tail []byte, refs []uint64) {
 	p.o.Abandon(func(e *envelope.Envelope, node envelope.NodeID) {
+		if e.Kind == envelope.Out && e.Flags == 0 {
+			refs = append(refs, replyRefs(e.Payload)...)
+		}
 		if len(b)+len(e.Payload) < maxTail {
 			b = protocol.AppendBin(b, e.Append(nil))
 			b = protocol.AppendStr(b, node.Name)
@@ -226,7 +255,7 @@ func (p *Entity) appendTail(b []byte) []byte {
 			_ = p.d.Replica.Router.ToNode(node, &envelope.Envelope{Kind: envelope.Out, Conn: e.Conn, Payload: frames}) // its gateway is gone, and the socket with it
 		}
 	})
-	return b
+	return b, refs
 }
 
 // append encodes the session without its answers.
