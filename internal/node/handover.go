@@ -58,7 +58,11 @@ func (h *handover) run() {
 	for i := range gives {
 		h.send(&gives[i])
 	}
+	if len(h.parts) > 0 {
+		h.n.awaitMarks(h.table)
+	}
 	for _, p := range h.parts {
+		h.n.moving.left(p, h.table.Term)
 		h.send(&envelope.Envelope{Kind: envelope.Handoff, Part: p, Term: h.table.PartTerm[p]})
 	}
 }

@@ -38,10 +38,17 @@ func (n *Node) newEntity(w *shard.Worker, key string) shard.Entity {
 
 // Post implements shard.Local.
 func (l local) Post(e *envelope.Envelope) error {
-	if held, err := l.n.moving.hold(e); held {
+	n := l.n
+	n.installing.RLock() // so that nothing gets behind what gives the entity away
+	if !n.router.Owns(e.Part) {
+		n.installing.RUnlock()
+		return n.router.Route(e)
+	}
+	defer n.installing.RUnlock()
+	if held, err := n.moving.hold(e); held {
 		return err
 	}
-	return l.n.workers.Post(e)
+	return n.workers.Post(e)
 }
 
 // Node implements shard.Local.
@@ -58,6 +65,10 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 	case envelope.Replicate:
 		l.replicate(from, e)
 	case envelope.Handoff:
+		if e.Event == marking {
+			l.n.moving.marked(from, e.Term)
+			return
+		}
 		l.n.handedOff(e.Part, e.Term)
 	case envelope.Query:
 		l.n.peers.serve(from, e)

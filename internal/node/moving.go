@@ -3,6 +3,7 @@ package node
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gamed/internal/actor"
@@ -13,11 +14,18 @@ import (
 // moving is what this node knows of partitions that are on their way to it: until all their entities have come, messages for them
 // are held. Safe for use by many goroutines.
 type moving struct {
+	busy atomic.Int64 // partitions on their way here or away from here, and messages ahead of the table
+
 	mu      sync.Mutex // guards what follows
 	parts   map[uint16]*incoming
 	notices []envelope.Envelope         // rooms' notices that came while some partition was awaited
 	done    [shard.Partitions]uint64    // the largest term for which everything has come, maybe before our table said so
-	moved   [shard.Partitions]time.Time // when the owner last changed although the one before lived on
+	moved   [shard.Partitions]time.Time // when the owner or the backup last changed although the owner before lived on
+
+	leaving    map[uint16]leaving
+	marks      map[shard.NodeID]uint64 // the newest table each node follows
+	early      []earlyMessage
+	earlyBytes int
 }
 
 // incoming is one partition on its way here.
@@ -26,8 +34,9 @@ type incoming struct {
 	term  uint64
 	round uint64 // the term of the table that said so last
 	since time.Time
-	pass  bool // it belongs to yet another node by now: what comes is passed on
-	held  []heldMessage
+	pass  bool          // it belongs to yet another node by now: what comes is passed on
+	first []heldMessage // what came from the old owner, or by way of it
+	held  []heldMessage // what came directly
 	bytes int
 }
 
@@ -35,6 +44,38 @@ type heldMessage struct {
 	envelope.Envelope
 	at time.Time
 }
+
+// keep copies a message that stays longer than the call it came with.
+func keep(e *envelope.Envelope) heldMessage {
+	c := heldMessage{*e, time.Now()}
+	c.Key = string(append([]byte(nil), e.Key...))
+	c.Payload = append([]byte(nil), e.Payload...)
+	return c
+}
+
+// add holds a message that came from a node; false when too much is held.
+func (in *incoming) add(from shard.NodeID, e *envelope.Envelope) bool {
+	if len(in.first)+len(in.held) >= maxHeldMessages || in.bytes+len(e.Payload) > maxHeldBytes {
+		return false
+	}
+	in.bytes += len(e.Payload)
+	if !in.from.IsZero() && from == in.from {
+		in.first = append(in.first, keep(e))
+	} else {
+		in.held = append(in.held, keep(e))
+	}
+	return true
+}
+
+// empty takes all that is held, in the order in which it is to be let in.
+func (in *incoming) empty() []heldMessage {
+	all := append(in.first, in.held...)
+	in.first, in.held, in.bytes = nil, nil, 0
+	return all
+}
+
+// count publishes how much is going on. The mutex is held.
+func (m *moving) count() { m.busy.Store(int64(len(m.parts) + len(m.leaving) + len(m.early))) }
 
 // Bounds of what is held, and for how long.
 const (
@@ -46,22 +87,20 @@ const (
 	passedFor       = time.Minute     // then nothing is passed on any more
 )
 
-// hold takes e when its partition is on its way.
+// hold takes a message of this node itself when its partition is on its way.
 func (m *moving) hold(e *envelope.Envelope) (held bool, err error) {
+	if m.busy.Load() == 0 {
+		return false, nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := m.parts[e.Part]
 	if in == nil || in.pass {
 		return false, nil
 	}
-	if len(in.held) >= maxHeldMessages || in.bytes+len(e.Payload) > maxHeldBytes {
+	if !in.add(shard.NodeID{}, e) {
 		return true, actor.ErrFull
 	}
-	c := heldMessage{*e, time.Now()}
-	c.Key = string(append([]byte(nil), e.Key...))
-	c.Payload = append([]byte(nil), e.Payload...)
-	in.bytes += len(c.Payload)
-	in.held = append(in.held, c)
 	return true, nil
 }
 
@@ -91,6 +130,8 @@ func (m *moving) expect(part uint16, from shard.NodeID, term, round uint64, now 
 		m.parts[part] = in
 	}
 	in.from, in.term, in.round, in.since, in.pass = from, term, round, now, false
+	delete(m.leaving, part)
+	m.count()
 	return !from.IsZero() && m.done[part] >= term
 }
 
@@ -123,9 +164,8 @@ func (m *moving) passOn(part uint16, now time.Time) (held []heldMessage, awaited
 	if in == nil {
 		return nil, false
 	}
-	held = in.held
-	in.pass, in.since, in.held, in.bytes = true, now, nil, 0
-	return held, true
+	in.pass, in.since = true, now
+	return in.empty(), true
 }
 
 // came notes that everything of a partition has come for an owner of this term. It says whether that ends a wait, and whether the
@@ -140,6 +180,7 @@ func (m *moving) came(part uint16, term uint64) (ends, pass bool) {
 	}
 	if in.pass {
 		delete(m.parts, part)
+		m.count()
 	}
 	return true, in.pass
 }
@@ -176,12 +217,14 @@ func (m *moving) end(part uint16, post func(e *envelope.Envelope) error) (refuse
 	in := m.parts[part]
 	delete(m.parts, part)
 	if in != nil {
-		for i := range in.held {
-			if err := post(&in.held[i].Envelope); err != nil {
-				refused = append(refused, refusedMessage{&in.held[i].Envelope, err})
+		list := in.empty()
+		for i := range list {
+			if err := post(&list[i].Envelope); err != nil {
+				refused = append(refused, refusedMessage{&list[i].Envelope, err})
 			}
 		}
 	}
+	m.count()
 	notices = slices.Clone(m.notices)
 	if len(m.parts) == 0 {
 		m.notices = nil
@@ -207,13 +250,16 @@ func (m *moving) overdue(now time.Time, round uint64) (late []heldMessage, lost 
 			in.from, in.round, in.since = shard.NodeID{}, round, now
 			lost = append(lost, part)
 		}
-		n := 0
-		for n < len(in.held) && now.Sub(in.held[n].at) > heldFor {
-			in.bytes -= len(in.held[n].Payload)
-			n++
+		for _, list := range []*[]heldMessage{&in.first, &in.held} {
+			n := 0
+			for n < len(*list) && now.Sub((*list)[n].at) > heldFor {
+				in.bytes -= len((*list)[n].Payload)
+				n++
+			}
+			late = append(late, (*list)[:n]...)
+			*list = (*list)[n:]
 		}
-		late = append(late, in.held[:n]...)
-		in.held = in.held[n:]
 	}
+	m.count()
 	return late, lost
 }

@@ -122,7 +122,7 @@ func New(opt Options) (*Node, error) {
 		Name: cfg.Node, Cluster: cfg.Cluster, MeshAddr: cfg.Mesh, GossipAddr: cfg.Gossip, AdvertiseHost: cfg.Advertise,
 		PlayersAddr: n.playersAddr(), AdminAddr: cfg.Admin, Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
 		Registerer: reg,
-		Receive:    func(from shard.NodeID, e *envelope.Envelope) { n.router.Receive(from, e) },
+		Receive:    n.receive,
 		OnTable:    n.installed, OnEvent: n.happened,
 	})
 	if err != nil {

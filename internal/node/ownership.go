@@ -44,6 +44,7 @@ func (n *Node) installed(t *shard.Table) {
 			stray = append(stray, held...)
 			if had && before == self && owned && !waits {
 				handOff = append(handOff, p)
+				n.moving.leave(p, owner, t.Term)
 			}
 		case awaited && alive[from], !awaited && had && before == self:
 		case !awaited && had && alive[before]:
@@ -59,6 +60,7 @@ func (n *Node) installed(t *shard.Table) {
 		}
 	}
 	n.copies.Purge(now.Add(-recently))
+	early := n.moving.catchUp(t)
 	move, passed := n.begin(t, handOff), make(chan struct{})
 	n.installing.Lock() // so that a sum is by one table
 	n.router.Install(t)
@@ -66,11 +68,19 @@ func (n *Node) installed(t *shard.Table) {
 		w.Rebase(func(p uint16) bool { o, ok := t.OwnerOf(p); return ok && o == self }, func(id shard.NodeID) bool { return alive[id] }, move.add)
 	}, func() { close(passed) })
 	n.installing.Unlock()
+	for i := range stray {
+		n.reroute(&stray[i].Envelope)
+	}
+	for i := range early {
+		n.router.Receive(early[i].from, &early[i].Envelope)
+	}
+	n.gateway.changed()
 	n.wg.Go(func() { // not before all workers have let go of what an earlier table took from this node
 		<-passed
 		for _, p := range take {
 			n.takePlanned(p, t.Term)
 		}
+		n.mark(t)
 		move.run()
 	})
 	if len(gather) > 0 {
@@ -79,10 +89,6 @@ func (n *Node) installed(t *shard.Table) {
 			n.gather(t, gather)
 		})
 	}
-	for i := range stray {
-		n.reroute(&stray[i].Envelope)
-	}
-	n.gateway.changed()
 	if on, changed := n.health.installed(old, t); changed {
 		n.tellDegraded(on)
 	}
@@ -182,6 +188,9 @@ func (n *Node) lookForLost(now time.Time) {
 	late, lost := n.moving.overdue(now, t.Term)
 	for i := range late {
 		local{n}.Refused(n.router.Self(), &late[i].Envelope, shard.ErrNoOwner)
+	}
+	for _, x := range n.moving.tooEarly(now) {
+		n.router.Receive(x.from, &x.Envelope)
 	}
 	if len(lost) > 0 {
 		n.log.Warn("partitions did not come from their owners: asking everybody for copies", "partitions", len(lost))
