@@ -129,10 +129,10 @@ func (m *moving) catchUp(t *shard.Table) (rest []earlyMessage) {
 	for _, x := range list {
 		in := m.parts[x.Part]
 		switch {
-		case in != nil && !in.pass && in.add(x.from, &x.Envelope):
 		case x.Term > t.PartTerm[x.Part]:
 			m.early = append(m.early, x)
 			m.earlyBytes += len(x.Payload)
+		case in != nil && !in.pass && in.add(x.from, &x.Envelope):
 		default:
 			rest = append(rest, x)
 		}
