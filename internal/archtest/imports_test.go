@@ -16,6 +16,7 @@ var families = map[string]int{
 	"game/gametest":     2,
 	"games":             3,
 	"client":            3,
+	"internal/auth":     4,
 	"internal/envelope": 4,
 	"internal/state":    4,
 	"internal/stream":   4,
@@ -47,6 +48,7 @@ var only = map[string]struct {
 	"game/gametest":   {[]string{"game", "protocol"}, "authors test without a server"},
 	"games":           {[]string{"game", "protocol", "game/gametest"}, "the games in the box are examples and must use nothing that an author does not have"},
 	"client":          {[]string{"game", "protocol"}, "a player's program must not carry the server"},
+	"internal/auth":   {[]string{"protocol"}, "who may play is decided by keys and tokens alone"},
 	"internal/actor":  {[]string{"internal/envelope", "protocol"}, "it knows no games and no network"},
 	"internal/admin":  {[]string{"internal/config", "protocol"}, "it is HTTP only and declares the interface it needs"},
 }
@@ -58,6 +60,7 @@ var homes = map[string]struct {
 }{
 	"github.com/hashicorp/memberlist":                         {[]string{"internal/cluster"}, "membership may be replaced without touching anything else"},
 	"github.com/buraksezer/consistent":                        {[]string{"internal/cluster"}, "others see the table, not how it was computed"},
+	"github.com/golang-jwt/jwt":                               {[]string{"internal/auth"}, "one place decides which tokens are good"},
 	"github.com/jackc/pgx":                                    {[]string{"internal/store"}, "the store is an interface"},
 	"go.etcd.io/bbolt":                                        {[]string{"internal/store"}, "the store is an interface"},
 	"github.com/vmihailenco/msgpack":                          {[]string{"game", "games"}, "frames and envelopes have hand-written codecs: hostile bytes kill this one"},
