@@ -37,7 +37,7 @@ const (
 	Cast                    // as Call, without Ref
 	Reply                   // Ref, Event (status), Payload, Flags (FlagJoined|FlagLeft), Offset
 	Tallied                 // Ref, Topic, Event (round), Payload: the answer to Collect
-	Acked                   // Ref: the backup has everything up to this change
+	Acked                   // Conn: the outbox's life, Ref: the backup has everything up to this change; Flags (FlagMore)
 
 	// To a connection, on the node it is sent to.
 	Out // Conn, Flags (FlagWelcome|FlagClose), Payload: binary frames
@@ -54,7 +54,7 @@ const (
 	Table   // Event (what), Payload: the agreement on the table, between the nodes' cluster packages
 
 	// To the node that holds, or is to hold, the copy of partition Part.
-	Replicate // Key (the entity), Conn: the outbox's life, Ref: number of the change, Offset: number of the one before, Flags (FlagWhole|FlagDropped), Payload: state.Change
+	Replicate // Key (the entity), Conn: the outbox's life, Ref: number of the change, Offset: number of the one before, Flags (FlagWhole|FlagMore|FlagDropped), Payload: state.Change
 	Handoff   // all entities of the partition were sent: the receiver may serve it
 
 	sentinel // one past the last kind
@@ -88,6 +88,8 @@ const (
 	FlagConfirm             // Out: is the connection still there? Hello: its gateway says that it is
 	FlagResync              // Push: the home is at Offset; a relay that is behind asks for the rest
 	FlagResume              // Call: the session's client is at another connection; Offset is what it has seen
+	FlagMore                // Replicate: a piece of a whole state, more follow. Acked: such a piece has come
+	FlagFork                // Replicate: a copy from the other side of a split
 )
 
 // Envelope is one message. The zero value of a field means that it is absent.

@@ -41,6 +41,9 @@ func (c *Change) Delete(name string) {
 	c.b = protocol.AppendNil(protocol.AppendStr(c.b, name))
 }
 
+// Len is the length of the encoded change, but for its first few bytes.
+func (c *Change) Len() int { return len(c.b) }
+
 // Append encodes the change.
 func (c *Change) Append(dst []byte) []byte {
 	return append(protocol.AppendUint(dst, uint64(c.n)), c.b...)
@@ -55,46 +58,92 @@ func (s Sections) Change() *Change {
 	return c
 }
 
+// Sections are those that a change puts. They alias it: it must not be reset.
+func (c *Change) Sections() Sections {
+	s := make(Sections, c.n)
+	cur := protocol.NewCursor(c.b)
+	for range c.n {
+		if name, value, what, ok := pair(&cur); ok && what == puts {
+			s[string(name)] = value
+		}
+	}
+	return s
+}
+
 // ErrFormat is the error of Apply.
 var ErrFormat = errors.New("state: malformed change")
 
 // Apply applies an encoded change; on an error s is as it was.
 func (s Sections) Apply(b []byte) error {
-	if err := walk(b, func(string, []byte, bool) {}); err != nil {
-		return err
-	}
-	return walk(b, func(name string, value []byte, put bool) {
-		if put {
-			s[name] = append([]byte{}, value...)
-		} else {
-			delete(s, name)
-		}
-	})
+	_, err := s.Grow(b)
+	return err
 }
 
-func walk(b []byte, each func(name string, value []byte, put bool)) error {
+// Grow is Apply that says by how many bytes the sections have grown, names included.
+func (s Sections) Grow(b []byte) (grown int, err error) {
+	if err := walk(b, func([]byte, []byte, action) {}); err != nil {
+		return 0, err
+	}
+	err = walk(b, func(name, value []byte, what action) {
+		old, had := s[string(name)]
+		if had {
+			grown -= len(name) + len(old)
+		}
+		switch what {
+		case deletes:
+			delete(s, string(name))
+			return
+		case puts:
+			s[string(name)] = append([]byte{}, value...)
+		case extends: // the bytes before stay as they are
+			s[string(name)] = append(old, value...)
+		}
+		grown += len(name) + len(s[string(name)])
+	})
+	return grown, err
+}
+
+// action is what a change does to a section.
+type action uint8
+
+const (
+	puts action = iota
+	deletes
+	extends // appends to it; only in the pieces that a Cutter makes
+)
+
+func walk(b []byte, each func(name, value []byte, what action)) error {
 	c := protocol.NewCursor(b)
 	n, ok := c.Uint()
 	if !ok || n > uint64(len(b)) {
 		return ErrFormat
 	}
 	for range n {
-		name, ok := c.Text()
+		name, value, what, ok := pair(&c)
 		if !ok {
 			return ErrFormat
 		}
-		if c.Nil() {
-			each(string(name), nil, false)
-			continue
-		}
-		value, ok := c.Text()
-		if !ok {
-			return ErrFormat
-		}
-		each(string(name), value, true)
+		each(name, value, what)
 	}
 	if len(c.Rest()) > 0 {
 		return ErrFormat
 	}
 	return nil
+}
+
+// pair reads one section of a change.
+func pair(c *protocol.Cursor) (name, value []byte, what action, ok bool) {
+	if name, ok = c.Text(); !ok {
+		return nil, nil, 0, false
+	}
+	if c.Nil() {
+		return name, nil, deletes, true
+	}
+	if n, piece := c.Array(); piece {
+		if what = extends; n != 1 {
+			return nil, nil, 0, false
+		}
+	}
+	value, ok = c.Text()
+	return name, value, what, ok
 }
