@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -15,12 +16,17 @@ import (
 
 func sampleTable() *shard.Table {
 	a := placement.Compute([]string{"a", "b", "c"})
-	t := &shard.Table{Term: 300, Coordinator: "b", Owner: a.Owner, Backup: a.Backup,
-		Nodes: []shard.NodeID{{Name: "a", Boot: 1 << 60}, {Name: "b", Boot: 2}, {Name: "c", Boot: 3}}}
+	t := shard.Empty()
+	t.Term, t.Coordinator, t.Owner, t.Backup = 300, "b", a.Owner, a.Backup
+	t.Nodes = []shard.NodeID{{Name: "a", Boot: 1 << 60}, {Name: "b", Boot: 2}, {Name: "c", Boot: 3}}
+	t.Missing = []shard.Missing{{ID: shard.NodeID{Name: "d", Boot: 4}}, {ID: shard.NodeID{Name: "e", Boot: 5}, Dead: true}}
+	t.History, t.Absorbed = []uint64{1 << 63, 5}, []uint64{9}
 	for p := range shard.Partitions {
 		t.PartTerm[p] = uint64(p%300) + 1
+		t.Rival[p] = uint16(p % 3)
 	}
 	t.Backup[7] = shard.None
+	t.Owner[9], t.Backup[9], t.LastOwner[9], t.LastBackup[9] = shard.None, shard.None, 1, 0
 	return t.Seal()
 }
 
@@ -30,6 +36,9 @@ func TestTableWire(t *testing.T) {
 	got, err := parseTable(b)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("read back: %v", err)
+	}
+	if n := len(b); n > 20<<10 {
+		t.Errorf("%d bytes", n)
 	}
 	if _, err := parseTable(appendTable(nil, shard.Empty())); err == nil {
 		t.Error("the empty table was taken")
@@ -64,6 +73,28 @@ func TestTableForged(t *testing.T) {
 		"term":      func(t *shard.Table) { t.Term = 0 },
 		"nobody":    func(t *shard.Table) { t.Nodes = nil },
 		"no author": func(t *shard.Table) { t.Coordinator = "" },
+
+		"impossible term":      func(t *shard.Table) { t.Term = maxTerm + 1 },
+		"token above the term": func(t *shard.Table) { t.PartTerm[3] = 301 },
+		"no token":             func(t *shard.Table) { t.PartTerm[3] = 0 },
+		"its own backup":       func(t *shard.Table) { t.Backup[3] = t.Owner[3] },
+		"rival":                func(t *shard.Table) { t.Rival[1020] = 3 },
+		"last owner":           func(t *shard.Table) { t.LastOwner[9] = 2 },
+		"last backup":          func(t *shard.Table) { t.LastBackup[9] = 2 },
+		"missing and there": func(t *shard.Table) {
+			t.Missing = []shard.Missing{{ID: shard.NodeID{Name: "a", Boot: 9}}, {ID: shard.NodeID{Name: "x", Boot: 9}}}
+		},
+		"missing without boot": func(t *shard.Table) {
+			t.Missing = []shard.Missing{{ID: shard.NodeID{Name: "x"}}, {ID: shard.NodeID{Name: "y", Boot: 9}}}
+		},
+		"long history":      func(t *shard.Table) { t.History = make([]uint64, shard.HistoryMax+1) },
+		"absorbed too much": func(t *shard.Table) { t.Absorbed = make([]uint64, shard.AbsorbedMax+1) },
+		"too many nodes":    func(t *shard.Table) { t.Nodes = manyNodes(maxNodes + 1) },
+		"too many missing": func(t *shard.Table) {
+			for _, id := range manyNodes(maxMissing + 1) {
+				t.Missing = append(t.Missing, shard.Missing{ID: id})
+			}
+		},
 	} {
 		forged := *sampleTable()
 		forged.Nodes = append([]shard.NodeID(nil), forged.Nodes...)
@@ -71,6 +102,26 @@ func TestTableForged(t *testing.T) {
 		if _, err := parseTable(appendTable(nil, forged.Seal())); !errors.Is(err, errWire) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func manyNodes(n int) (ids []shard.NodeID) {
+	for i := range n {
+		ids = append(ids, shard.NodeID{Name: fmt.Sprintf("n%d", i), Boot: uint64(i + 1)})
+	}
+	return ids
+}
+
+func TestLargestTableFits(t *testing.T) {
+	want := sampleTable()
+	want.Nodes, want.Missing = manyNodes(maxNodes+maxMissing), nil
+	for _, id := range want.Nodes[maxNodes:] {
+		want.Missing = append(want.Missing, shard.Missing{ID: id})
+	}
+	want.Nodes = want.Nodes[:maxNodes]
+	want.History, want.Absorbed = make([]uint64, shard.HistoryMax), make([]uint64, shard.AbsorbedMax)
+	if got, err := parseTable(appendTable(nil, want.Seal())); err != nil || got.Hash != want.Hash {
+		t.Fatal(err)
 	}
 }
 

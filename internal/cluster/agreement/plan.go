@@ -170,7 +170,11 @@ func (m *Machine) plan(members []shard.NodeID, term uint64, bump bool) *shard.Ta
 	old := m.table
 	want := m.wanted(members)
 	at := indexes(want.Names, members)
-	t := &shard.Table{Term: term, Coordinator: m.self.Name, Nodes: members, PartTerm: old.PartTerm}
+	t := shard.Empty()
+	t.Term, t.Coordinator, t.Nodes, t.PartTerm = term, m.self.Name, members, old.PartTerm
+	if old.Term > 0 {
+		t.History = append([]uint64{old.Hash}, old.History[:min(len(old.History), shard.HistoryMax-1)]...)
+	}
 	kept := make([]uint16, len(old.Nodes)) // index in the old table → index in the new one
 	for i, id := range old.Nodes {
 		kept[i] = shard.None
