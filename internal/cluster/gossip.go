@@ -49,9 +49,15 @@ func newGossip(o *Options, id shard.NodeID, in *inbox, fatal func(error)) (*goss
 	c.TCPTimeout = 2 * time.Second
 	c.DeadNodeReclaimTime = time.Second
 	c.EnableCompression = false
-	c.SecretKey = o.GossipKey
+	if c.Keyring, err = newKeyring(o.GossipKeys); err != nil {
+		return nil, fmt.Errorf("gossip key: %w", err)
+	}
 	c.Delegate, c.Events, c.Conflict = g, g, g
-	c.Logger = log.New(&logWriter{log: o.Log}, "", 0)
+	strange, err := newStrangers(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	c.Logger = log.New(&logWriter{log: o.Log, strange: strange}, "", 0)
 	if g.wire, err = newTransport(ip, port, c.Logger); err != nil {
 		return nil, fmt.Errorf("gossip port %s is taken or not ours (TCP and UDP are needed): %w", o.GossipAddr, err)
 	}

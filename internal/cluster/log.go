@@ -11,7 +11,8 @@ import (
 // logWriter maps memberlist's log lines to levels of slog. A line that comes again within ten seconds is not repeated:
 // memberlist complains of a misconfigured neighbour with every packet.
 type logWriter struct {
-	log *slog.Logger
+	log     *slog.Logger
+	strange *strangers
 
 	mu   sync.Mutex // guards what follows
 	last map[string]time.Time
@@ -41,6 +42,7 @@ func (w *logWriter) Write(line []byte) (int, error) {
 		}
 	}
 	text = bytes.TrimPrefix(text, []byte("memberlist: "))
+	w.strange.count(text)
 	if ctx := context.Background(); w.log.Enabled(ctx, level) && w.fresh(string(text)) {
 		w.log.Log(ctx, level, "gossip: "+string(text))
 	}

@@ -48,8 +48,8 @@ type Options struct {
 	Policy  string   // Available (default) or Quorum
 	MinTerm uint64   // the largest term known from an earlier life of this node
 
-	TLS       *tls.Config // for the mesh; nil: none
-	GossipKey []byte      // 16, 24 or 32 bytes; nil: gossip is not encrypted
+	TLS        *tls.Config // for the mesh; nil: none
+	GossipKeys [][]byte    // one or two of 16, 24 or 32 bytes, the first encrypts, each decrypts; none: gossip is not encrypted
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: a registry that nobody reads
@@ -106,12 +106,10 @@ func (o *Options) validate() error {
 	case len(o.Version) > 64:
 		return errors.New("version: want at most 64 bytes")
 	}
-	for _, n := range []int{0, 16, 24, 32} {
-		if len(o.GossipKey) == n {
-			return o.validateSeeds()
-		}
+	if err := checkKeys(o.GossipKeys); err != nil {
+		return err
 	}
-	return fmt.Errorf("gossip key has %d bytes: want 16, 24 or 32", len(o.GossipKey))
+	return o.validateSeeds()
 }
 
 func (o *Options) validateSeeds() error {

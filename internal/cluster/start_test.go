@@ -45,9 +45,9 @@ func TestAllSeedEachOther(t *testing.T) {
 }
 
 func TestGossipKey(t *testing.T) {
-	key := bytes.Repeat([]byte{7}, 32)
-	a := start(t, "gamed-1", func(o *Options) { o.GossipKey = key })
-	b := start(t, "gamed-2", func(o *Options) { joining(a)(o); o.GossipKey = key })
+	keys := [][]byte{bytes.Repeat([]byte{7}, 32)}
+	a := start(t, "gamed-1", func(o *Options) { o.GossipKeys = keys })
+	b := start(t, "gamed-2", func(o *Options) { joining(a)(o); o.GossipKeys = keys })
 	c := start(t, "gamed-3", joining(a))
 	took(t, "one table", 3*time.Second, func() bool { return agreed(a, b) })
 	await(t, "the one without a key serves alone", func() bool { return agreed(c) })
@@ -98,7 +98,7 @@ func TestOptions(t *testing.T) {
 		"Receive":      func(o *Options) { o.Receive = nil },
 		"expect":       func(o *Options) { o.Expect = -1 },
 		"policy":       func(o *Options) { o.Policy = "majority" },
-		"gossip key":   func(o *Options) { o.GossipKey = []byte("short") },
+		"gossip key":   func(o *Options) { o.GossipKeys = [][]byte{[]byte("short")} },
 		"join address": func(o *Options) { o.Join = []string{"host"} },
 	} {
 		bad := good
