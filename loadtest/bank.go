@@ -20,16 +20,23 @@ type BankOptions struct {
 	Addrs    []string      // players' addresses of one that runs already
 	Players  int           // default 200
 	Duration time.Duration // how long they deposit, default 15 s; longer if the kills take longer
-	Break    time.Duration // mean time between breaks of one player's connection, default 2 s
+	Pause    time.Duration // mean time between an acknowledged deposit and the player's next, default 40 ms
+	Break    time.Duration // mean time between breaks of one player's connection, default 2 s; below 0: none is broken, no session left
 	Kills    int           // nodes killed one after the other, each started again; needs Nodes
-	Seed     uint64        // of what the players do; 0: random
-	Logger   *slog.Logger  // nil: silent
+	Settle   time.Duration // how long the last deposit of each is waited for, default 1 min
+
+	// Trouble is done to the nodes meanwhile, in the place of Kills; deposits go on until it returns. An error of it ends the scenario.
+	Trouble func(context.Context) error
+	// Forks says that both sides of a split may have served: the answers may name the balance of either side, the sum must be exact.
+	Forks  bool
+	Seed   uint64       // of what the players do; 0: random
+	Logger *slog.Logger // nil: silent
 }
 
 // Times of a bank scenario.
 const (
 	wholeLimit   = 60 * time.Second // after a kill, until the cluster is whole again
-	settleLimit  = 60 * time.Second // for the last deposit of each player
+	settleLimit  = 60 * time.Second
 	depositPause = 40 * time.Millisecond
 )
 
@@ -48,8 +55,14 @@ func (o BankOptions) withDefaults() (BankOptions, error) {
 	if o.Duration == 0 {
 		o.Duration = 15 * time.Second
 	}
+	if o.Pause == 0 {
+		o.Pause = depositPause
+	}
 	if o.Break == 0 {
 		o.Break = 2 * time.Second
+	}
+	if o.Settle == 0 {
+		o.Settle = settleLimit
 	}
 	if o.Seed == 0 {
 		o.Seed = rand.Uint64()
@@ -58,8 +71,8 @@ func (o BankOptions) withDefaults() (BankOptions, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case o.Players < 1 || o.Duration < 0 || o.Break < 0 || o.Kills < 0:
-		return o, errors.New("players, duration, break and kills: want no negative ones")
+	case o.Players < 1 || o.Duration < 0 || o.Pause < 0 || o.Kills < 0 || o.Settle < 0:
+		return o, errors.New("players, duration, pause, kills and settle: want no negative ones")
 	case o.Nodes == nil && len(o.Addrs) == 0:
 		return o, errors.New("want nodes or addresses to play against")
 	case o.Kills > 0 && (o.Nodes == nil || len(o.Nodes.Alive()) < 2):
@@ -86,9 +99,7 @@ func Bank(ctx context.Context, o BankOptions) (*Report, error) {
 		b.savers = append(b.savers, &saver{vault: b, number: uint64(i), random: rand.New(rand.NewPCG(o.Seed, uint64(i))),
 			rec: SaverRecord{Name: "saver-" + run + "-" + strconv.Itoa(i), Codes: map[string]int64{}}})
 	}
-	limit, stop := context.WithTimeout(ctx, o.Duration+time.Duration(o.Kills)*(wholeLimit+startLimit)+2*settleLimit)
-	defer stop()
-	if err := b.play(limit); err != nil {
+	if err := b.play(ctx); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
 	r := b.report()
@@ -116,14 +127,24 @@ func (v *vault) play(ctx context.Context) error {
 		all.Go(func() { s.save(seen, working.Done()) })
 	}
 	end := time.Now().Add(v.o.Duration)
-	err := v.kill(ctx)
-	waitUntil(ctx, end)
+	trouble := v.o.Trouble
+	if trouble == nil {
+		trouble = v.kill
+	}
+	err := trouble(ctx)
+	if err == nil {
+		waitUntil(ctx, end)
+	} else {
+		giveUp()
+	}
 	stop()
-	defer time.AfterFunc(settleLimit, giveUp).Stop()
+	defer time.AfterFunc(v.o.Settle, giveUp).Stop()
 	all.Wait()
 	if err != nil {
 		return err
 	}
+	ctx, stop = context.WithTimeout(ctx, v.o.Settle)
+	defer stop()
 	slots := make(chan struct{}, loginsAtOnce)
 	for _, s := range v.savers {
 		all.Go(func() {
@@ -133,7 +154,7 @@ func (v *vault) play(ctx context.Context) error {
 		})
 	}
 	all.Wait()
-	return ctx.Err()
+	return nil
 }
 
 // kill kills nodes one after the other and starts each again. The next one waits until every partition has its backup.
@@ -153,7 +174,7 @@ func (v *vault) kill(ctx context.Context) error {
 		if !waitUntil(ctx, time.Now().Add(time.Second+rand64(r, 4*time.Second))) {
 			return fmt.Errorf("kill %d: %w", i+1, ctx.Err())
 		}
-		if err := v.o.Nodes.Restart(ctx, name); err != nil {
+		if err := v.o.Nodes.Start(ctx, name, Extra{}); err != nil {
 			return err
 		}
 		if err := v.o.Nodes.Whole(ctx, wholeLimit); err != nil {
@@ -165,7 +186,7 @@ func (v *vault) kill(ctx context.Context) error {
 }
 
 func (v *vault) report() *Report {
-	rec := &BankRecord{Stuck: v.stuck}
+	rec := &BankRecord{Stuck: v.stuck, Forks: v.o.Forks}
 	sum := &Deposits{}
 	r := &Report{Scenario: "bank", Seed: v.o.Seed, Nodes: len(v.o.Addrs), Players: len(v.savers), Codes: map[string]int64{}, Deposits: sum, Killed: v.killed}
 	for _, s := range v.savers {

@@ -7,8 +7,8 @@ import (
 
 func perfectBank() *BankRecord {
 	return &BankRecord{Savers: []*SaverRecord{
-		{Name: "ann", Deposits: []Deposit{{"d1", 5, 5}, {"d2", 7, 12}}, Balance: 12},
-		{Name: "bob", Deposits: []Deposit{{"d1", 1, 1}}, Balance: 1},
+		{Name: "ann", Deposits: []Deposit{{ID: "d1", Amount: 5, Balance: 5}, {ID: "d2", Amount: 7, Balance: 12}}, Balance: 12},
+		{Name: "bob", Deposits: []Deposit{{ID: "d1", Amount: 1, Balance: 1}}, Balance: 1},
 	}}
 }
 
@@ -22,6 +22,8 @@ func TestJudgeBank(t *testing.T) {
 		{"lost", func(r *BankRecord) { r.Savers[0].Balance = 5 }, []Kind{MoneyLost}},
 		{"doubled", func(r *BankRecord) { r.Savers[0].Balance = 19 }, []Kind{MoneyExtra}},
 		{"a reply lies", func(r *BankRecord) { r.Savers[0].Deposits[1].Balance = 19 }, []Kind{ReplyWrong}},
+		{"a reply of one side", func(r *BankRecord) { r.Savers[0].Deposits[1].Balance, r.Forks = 7, true }, nil},
+		{"lost by a merge", func(r *BankRecord) { r.Savers[0].Balance, r.Forks = 5, true }, []Kind{MoneyLost}},
 		{"in doubt, not done", func(r *BankRecord) { r.Savers[1].InDoubt = &Deposit{ID: "d2", Amount: 3} }, []Kind{CallUnanswered}},
 		{"in doubt, done", func(r *BankRecord) { r.Savers[1].InDoubt = &Deposit{ID: "d2", Amount: 3}; r.Savers[1].Balance = 4 }, []Kind{CallUnanswered}},
 		{"in doubt, done twice", func(r *BankRecord) { r.Savers[1].InDoubt = &Deposit{ID: "d2", Amount: 3}; r.Savers[1].Balance = 7 }, []Kind{CallUnanswered, MoneyExtra}},

@@ -11,10 +11,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// binaryDir holds gamed, built by the first test that needs it.
+// binaryDir holds gamed, built by the first test that needs it; LOADTEST_GAMED names one to test instead.
 var binaryDir string
 
 var binary = sync.OnceValues(func() (string, error) {
+	if file := os.Getenv("LOADTEST_GAMED"); file != "" {
+		return file, nil
+	}
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer stop()
 	return Build(ctx, binaryDir)

@@ -6,8 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"time"
+
+	"gamed/loadtest/netlab"
 )
 
 // startLimit is how long a node may take to bind its ports; endLimit, to be gone after SIGKILL.
@@ -30,20 +36,31 @@ type addresses struct {
 type process struct {
 	name string
 	addr addresses
+	lab  *netlab.Lab // nil: it is on loopback
 	cmd  *exec.Cmd
 	log  *tail
 	done chan struct{} // closed when it has ended
 }
 
-// startProcess runs gamed serve with free ports on loopback and waits for its first line. join is another node's gossip address,
-// "" for the first node.
-func startProcess(ctx context.Context, binary, name, join string, args []string, copyLog io.Writer) (*process, error) {
-	const free = "127.0.0.1:0"
-	line := []string{"serve", "--node", name, "--listen", free, "--mesh", free, "--gossip", free, "--admin", free}
-	if join != "" {
-		line = append(line, "--join", join)
+// startProcess runs gamed serve and waits for its first line: with free ports on loopback, or on the host of its name in a network of
+// its own, with the default ports and admin on the host's loopback. join is other nodes' gossip addresses.
+func startProcess(ctx context.Context, o NodesOptions, name string, join []string, with Extra, copyLog io.Writer) (*process, error) {
+	line := []string{"serve", "--node", name}
+	players, mesh, gossip, admin := "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	command := exec.Command
+	if o.Lab != nil {
+		host := o.Lab.Addr(name)
+		players, mesh, gossip, admin = host+":7300", host+":7301", host+":7302", "127.0.0.1:7303"
+		line = append(line, "--insecure")
+		command = func(file string, args ...string) *exec.Cmd { return o.Lab.Command(name, file, args...) }
 	}
-	p := &process{name: name, cmd: exec.Command(binary, append(line, args...)...), log: &tail{copyTo: copyLog}, done: make(chan struct{})}
+	line = append(line, "--listen", players, "--mesh", mesh, "--gossip", gossip, "--admin", admin)
+	if len(join) > 0 {
+		line = append(line, "--join", strings.Join(join, ","))
+	}
+	line = slices.Concat(line, o.Args, with.Args)
+	p := &process{name: name, lab: o.Lab, cmd: command(o.Binary, line...), log: &tail{copyTo: copyLog}, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), with.Env...)
 	first := &firstLine{got: make(chan []byte, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = first, p.log
 	p.cmd.WaitDelay = time.Second
@@ -81,6 +98,23 @@ func (p *process) kill() error {
 	case <-time.After(endLimit):
 		return errors.New("node " + p.name + " does not end")
 	}
+}
+
+// dial connects to one of the process's ports: a player's to the first, an operator's to the second.
+func (p *process) dial(ctx context.Context, admin bool) (net.Conn, error) {
+	switch {
+	case p.lab != nil && admin:
+		return p.lab.Dial(ctx, p.name, p.addr.Admin)
+	case p.lab != nil:
+		return p.lab.Dial(ctx, netlab.Outside, p.addr.Players)
+	case admin:
+		return dialTCP(ctx, p.addr.Admin)
+	}
+	return dialTCP(ctx, p.addr.Players)
+}
+
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", addr) // the protocol has its own heartbeat
 }
 
 func (p *process) alive() bool {

@@ -38,7 +38,9 @@ const leaving = 50
 // save deposits until stop is closed; the last deposit is seen through as long as ctx lives.
 func (s *saver) save(ctx context.Context, stop <-chan struct{}) {
 	breaking, done := context.WithCancel(ctx)
-	s.side.Go(func() { s.breakConnections(breaking) })
+	if s.vault.o.Break > 0 {
+		s.side.Go(func() { s.breakConnections(breaking) })
+	}
 	for n := 1; ctx.Err() == nil && !closed(stop); n++ {
 		d := Deposit{ID: "d" + strconv.Itoa(n), Amount: 1 + s.random.Int64N(9)}
 		if !s.deposit(ctx, &d) {
@@ -46,7 +48,7 @@ func (s *saver) save(ctx context.Context, stop <-chan struct{}) {
 			break
 		}
 		s.rec.Deposits = append(s.rec.Deposits, d)
-		waitUntil(ctx, time.Now().Add(rand64(s.random, 2*depositPause)))
+		waitUntil(ctx, time.Now().Add(rand64(s.random, 2*s.vault.o.Pause)))
 	}
 	done()
 	s.side.Wait()
@@ -66,7 +68,7 @@ func closed(c <-chan struct{}) bool {
 
 // deposit sends one until it is acknowledged. False: it was refused for good, or ctx ended.
 func (s *saver) deposit(ctx context.Context, d *Deposit) bool {
-	began := time.Now()
+	d.Sent = time.Now()
 	for ; ctx.Err() == nil; s.repeated++ {
 		if s.client == nil {
 			c, err := s.login(ctx)
@@ -75,7 +77,7 @@ func (s *saver) deposit(ctx context.Context, d *Deposit) bool {
 			}
 			s.client = c
 		}
-		if s.random.IntN(leaving) == 0 { // if the answer is lost with the session, the same id must decide
+		if s.vault.o.Break > 0 && s.random.IntN(leaving) == 0 { // if the answer is lost with the session, the same id must decide
 			s.left++
 			c, at := s.client, time.Now().Add(rand64(s.random, 3*time.Millisecond))
 			s.side.Go(func() { waitUntil(ctx, at); c.Abort() })
@@ -85,8 +87,8 @@ func (s *saver) deposit(ctx context.Context, d *Deposit) bool {
 		s.rec.Codes[code]++
 		if err == nil {
 			f := p.Fields()
-			d.Balance = f.Int("balance")
-			s.vault.calls.add(time.Since(began))
+			d.Balance, d.Done = f.Int("balance"), time.Now()
+			s.vault.calls.add(d.Done.Sub(d.Sent))
 			return true
 		}
 		if class := protocol.Code(code).Class(); code != unknown && class != protocol.ClassRetry {
