@@ -78,6 +78,19 @@ type (
 	Replayer interface {
 		Replay(c *Context, offset uint64, event string, p Payload) Payload
 	}
+	// Merger puts two states of the part together that went on apart while the network was split. base is the state both had
+	// before, nil when the part was made on each side anew; mine is that of the side whose client changed something last. All are
+	// as Snapshot gave them, and the result is one that Restore takes. It is asked of a part that was just made, only when both
+	// states differ from base, and must not keep or change what it is given.
+	//
+	// With a state and an error the state is taken, and the error is noted in the conflict log: it says what had to be given up.
+	// With an error alone mine stays, as it does for a part without this ability.
+	//
+	// A merge should give the same when mine and theirs are exchanged, as far as it matters, and must count what is in base once:
+	// of three sides two are merged first, then the third.
+	Merger interface {
+		Merge(base, mine, theirs []byte) ([]byte, error)
+	}
 	// Collected (room part) gets the result of Context.Collect: the sum over all partitions, exact.
 	Collected interface {
 		Collected(c *Context, round string, t Tally)

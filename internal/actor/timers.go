@@ -106,3 +106,10 @@ func ParseTimers(b []byte, now time.Time) (t Timers) {
 	}
 	return t
 }
+
+// Each gives all timers, in no order that means anything.
+func (t *Timers) Each(f func(Timer)) {
+	for _, e := range t.list {
+		f(e)
+	}
+}
