@@ -37,10 +37,11 @@ const (
 	Cast                    // as Call, without Ref
 	Reply                   // Ref, Event (status), Payload, Flags (FlagJoined|FlagLeft), Offset
 	Tallied                 // Ref, Topic, Event (round), Payload: the answer to Collect
+	Seen                    // Conn, Node, Offset: what the connection has of the player's own stream; the rest is to follow
 	Acked                   // Conn: the outbox's life, Ref: the backup has everything up to this change; Flags (FlagMore)
 
 	// To a connection, on the node it is sent to.
-	Out // Conn, Flags (FlagWelcome|FlagClose), Payload: binary frames
+	Out // Conn, Flags (FlagWelcome|FlagClose), Payload: binary frames, Offset: of the last push of the own stream in them (FlagWelcome: where it goes on), Key: the player, who asks what is there when nothing else is set
 
 	// To the relay of Topic on the node it is sent to.
 	Attach  // Conn, From (player), Offset, Payload: frames to replay. The connection gets the stream from Offset on
@@ -60,7 +61,7 @@ const (
 	sentinel // one past the last kind
 )
 
-var kindNames = [...]string{Frames: "frames", Hello: "hello", Gone: "gone", Call: "call", Cast: "cast", Reply: "reply", Tallied: "tallied", Acked: "acked",
+var kindNames = [...]string{Frames: "frames", Hello: "hello", Gone: "gone", Call: "call", Cast: "cast", Reply: "reply", Tallied: "tallied", Seen: "seen", Acked: "acked",
 	Out: "out", Attach: "attach", Detach: "detach", Push: "push", Collect: "collect", Notify: "notify", Moved: "moved", Query: "query", Answer: "answer", Replicate: "replicate", Handoff: "handoff", Table: "table"}
 
 func (k Kind) String() string {

@@ -42,6 +42,7 @@ type link struct {
 	hi     *envelope.Envelope // HELLO, until it is answered
 	to     envelope.NodeID    // whom it was sent to
 	flight inflight
+	own    ownStream
 }
 
 func newGateway() *gateway {
@@ -195,7 +196,7 @@ func (g *gateway) out(e *envelope.Envelope) {
 	l := g.find(e.Conn)
 	switch {
 	case l == nil:
-		if e.Key != "" { // the owner asks whether the socket is still there
+		if e.Key != "" { // the owner is to know that the socket is not there any more
 			g.sayGone(envelope.Envelope{Kind: envelope.Gone, Key: strings.Clone(e.Key), Conn: e.Conn}, time.Now())
 		}
 	case e.Event == player.OpenCallsEvent:
@@ -211,6 +212,7 @@ func (g *gateway) out(e *envelope.Envelope) {
 	case e.Flags&envelope.FlagWelcome != 0:
 		l.mu.Lock()
 		l.hi = nil
+		l.own.begin(e.Offset)
 		l.mu.Unlock()
 		l.conn.Welcome(e.Payload)
 	case e.Flags&envelope.FlagClose != 0:
@@ -221,14 +223,25 @@ func (g *gateway) out(e *envelope.Envelope) {
 			}
 		}
 		l.conn.Close()
-	case !l.remote.Load():
+	case e.Offset == 0 && len(e.Payload) > 0 && !l.remote.Load():
 		l.conn.Send(e.Payload)
 	default:
 		l.mu.Lock()
-		frames := l.flight.answered(e.Payload)
-		if len(frames) > 0 {
+		defer l.mu.Unlock()
+		frames, gap := l.own.take(e.Payload)
+		if frames = l.flight.answered(frames); len(frames) > 0 {
 			l.conn.Send(frames)
 		}
-		l.mu.Unlock()
+		if gap || len(e.Payload) == 0 { // pushes were lost on the way, or the owner asks
+			g.saySeen(l)
+		}
+	}
+}
+
+// saySeen tells the player's owner what the socket has of the own stream. Lost, it is asked for again. The link's mutex is held.
+func (g *gateway) saySeen(l *link) {
+	if l.own.known && !l.ended {
+		e := envelope.Envelope{Kind: envelope.Seen, Key: l.key, Conn: l.conn.ID(), Offset: l.own.at}
+		_ = g.router.RoutePart(&e, l.part)
 	}
 }

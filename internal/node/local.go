@@ -79,6 +79,15 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 
 // Refused implements shard.Local.
 func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
+	if e.Kind == envelope.Out && e.Offset != 0 {
+		conn := e.Conn
+		_ = l.n.workers.Tell(e.Key, func(w *shard.Worker, ent shard.Entity) { // closed: the next owner asks the gateway
+			if p, ok := ent.(*player.Entity); ok {
+				p.Refused(w, conn)
+			}
+		})
+		return
+	}
 	if e.Kind == envelope.Attach || e.Kind == envelope.Push {
 		at := *e
 		if at.Payload = nil; e.Kind == envelope.Attach {

@@ -144,17 +144,6 @@ func (p *Entity) effects(w *shard.Worker, pt *part, effects []game.Effect) {
 	}
 }
 
-// push appends to the player's own stream.
-func (p *Entity) push(event string, payload game.Payload) {
-	frame := protocol.AppendPush(nil, "", p.own.Offset()+1, event, plain(payload))
-	first := p.own.First()
-	p.own.Append(frame)
-	p.recordPush(frame, first)
-	if p.s != nil && p.s.conn != 0 {
-		p.l.out = append(p.l.out, frame...)
-	}
-}
-
 // message makes the envelope of a call or cast of a part. A message to the room of its own topic carries the client with it,
 // so that the room can make it a member.
 func (p *Entity) message(kind envelope.Kind, pt *part, f *game.Effect) envelope.Envelope {

@@ -39,6 +39,7 @@ type Local struct {
 	ctx     game.Context
 	msg     game.Message
 	out     []byte
+	pushed  uint64       // offset of the last push of the own stream in out; 0: there is none
 	snap    []byte       // the state a handler left behind, before it is committed
 	change  state.Change // what the message being handled changed
 	scratch []byte
@@ -99,6 +100,8 @@ func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
 		p.hello(w, e)
 	case envelope.Gone:
 		p.gone(w, e)
+	case envelope.Seen:
+		p.seen(w, e)
 	case envelope.Call, envelope.Cast:
 		p.called(w, e)
 	case envelope.Reply:
@@ -117,6 +120,9 @@ func (p *Entity) Wake(w *shard.Worker) {
 	}
 	p.doAgain(w)
 	p.expire(w)
+	if s := p.s; s != nil && !s.unseen.IsZero() && !s.unseen.After(now) {
+		p.askGateway(now)
+	}
 	p.o.Again(p.d.Replica, now, p.key, p.whole)
 	p.finish(w)
 }
@@ -146,14 +152,18 @@ func (p *Entity) ring(w *shard.Worker) {
 
 // start prepares for one message, finish sends what it left and asks for the next wake-up.
 func (p *Entity) start() {
-	p.l.out = p.l.out[:0]
+	p.l.out, p.l.pushed = p.l.out[:0], 0
 	p.l.change.Reset()
 	p.dirty = 0
 }
 
 func (p *Entity) finish(w *shard.Worker) {
 	if len(p.l.out) > 0 && p.s != nil && p.s.conn != 0 {
-		p.send(0, p.l.out)
+		e := envelope.Envelope{Kind: envelope.Out, Conn: p.s.conn, Payload: p.l.out}
+		if p.l.pushed != 0 { // with the key, to hear of it when it cannot be sent
+			e.Key, e.Offset = p.key, p.l.pushed
+		}
+		p.o.ToNode(p.s.node, &e)
 	}
 	if p.dirty != 0 {
 		p.record(&p.l.change, p.dirty)
@@ -176,6 +186,9 @@ func (p *Entity) finish(w *shard.Worker) {
 	}
 	for i := range p.again {
 		w.WakeAt(p.again[i].at)
+	}
+	if p.s != nil && !p.s.unseen.IsZero() {
+		w.WakeAt(p.s.unseen)
 	}
 	if at, ok := p.sessionDeadline(); ok {
 		w.WakeAt(at)

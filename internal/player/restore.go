@@ -32,7 +32,7 @@ func (p *Entity) Restore(w *shard.Worker, sections state.Sections) {
 	p.o.Again(p.d.Replica, now, p.key, p.whole)
 	p.restoreTail(sections[tailSection])
 	if p.s != nil && p.s.conn != 0 { // is the socket still there? if not, its gateway says so
-		p.o.ToNode(p.s.node, &envelope.Envelope{Kind: envelope.Out, Key: p.key, Conn: p.s.conn})
+		p.askGateway(now)
 	}
 	p.finish(w)
 }

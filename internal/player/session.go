@@ -24,11 +24,13 @@ type session struct {
 	answers answers
 	open    []openCall
 	topics  []string
-	resume  *resume // rooms that have not said yet what was missed
+	resume  *resume   // rooms that have not said yet what was missed
+	unseen  time.Time // not zero: its gateway has not said yet what the socket has of the own stream, and is asked then
 }
 
 // resume collects the rooms' answers that WELCOME has to tell.
 type resume struct {
+	from   uint64 // the own stream goes on after this
 	left   int
 	seen   []protocol.Seen
 	missed []protocol.Missed
@@ -66,15 +68,16 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	defer p.confirmed(w, e)
 	seen, _ := protocol.ParseSeen(e.Payload) // made by the gateway; nothing seen when it is damaged
 	s := p.s
+	again := s != nil && s.conn != 0 && p.current(e) // the same HELLO, sent again because the owner is another
 	resumed := s != nil && e.Session == s.id
-	if s != nil && s.conn != 0 && !p.current(e) {
+	if s != nil && s.conn != 0 && !again {
 		p.send(envelope.FlagClose, protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeReplaced, Reason: "the player said hello on another connection", RetryMS: -1}))
 		s.conn = 0
 	}
-	if s != nil && !resumed {
+	if s != nil && !resumed && !again {
 		p.end(w)
 	}
-	if !resumed {
+	if p.s == nil {
 		s = &session{id: newSessionID(), began: p.own.Offset()}
 		p.s = s
 		p.d.Metrics.sessions.Add(1)
@@ -86,12 +89,15 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	if wasText && !s.text {
 		s.answers.normalize()
 	}
-	s.resume = &resume{seen: seen, until: w.Now().Add(helloWait)}
+	s.unseen = time.Time{}
+	s.resume = &resume{seen: seen, from: s.began, until: w.Now().Add(helloWait)}
 	if !resumed {
 		p.welcome(false)
 		return
 	}
-	p.replay(seen)
+	if from, named := seenOf(seen, ""); named {
+		s.resume.from = from
+	}
 	for _, topic := range s.topics {
 		s.resume.left++
 		p.askRoom(w, &pending{topic: topic, resume: s.resume})
@@ -99,19 +105,6 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 	if s.resume.left == 0 {
 		p.welcome(true)
 	}
-}
-
-// replay sends what was missed of the own stream; the gateway holds it until WELCOME.
-func (p *Entity) replay(seen []protocol.Seen) {
-	from, named := seenOf(seen, "")
-	if !named {
-		from = p.s.began
-	}
-	frames, missed := p.own.Since(from)
-	for _, f := range frames {
-		p.l.out = append(p.l.out, f...)
-	}
-	p.s.resume.missed = append(p.s.resume.missed, protocol.Missed{Topic: "", Missed: missed})
 }
 
 // askRoom asks a room to go on with the stream at the session's connection.
@@ -160,17 +153,27 @@ func (p *Entity) resumed(w *shard.Worker, call *pending, a game.Answer, offset u
 
 // cut notes that the session has no socket any more.
 func (p *Entity) cut(w *shard.Worker) {
-	p.s.conn, p.s.resume = 0, nil
+	p.s.conn, p.s.resume, p.s.unseen = 0, nil, time.Time{}
 	p.s.expires = w.Now().Add(p.d.SessionTTL)
 	p.dirty |= dirtySession
 }
 
+// welcome begins the conversation on the session's connection; what was missed of the own stream follows.
 func (p *Entity) welcome(resumed bool) {
 	s := p.s
+	from, all := s.resume.from, s.resume.missed
+	frames, missed := p.own.Since(from)
+	if missed {
+		from = p.own.Offset()
+	}
+	if resumed {
+		all = append([]protocol.Missed{{Topic: "", Missed: missed}}, all...)
+	}
 	f := protocol.AppendWelcome(nil, protocol.Welcome{Player: p.Name(), Session: s.id, Node: s.node.Name, Resumed: resumed,
-		Missed: s.resume.missed, Degraded: p.d.Degraded(), HeartbeatMS: p.d.HeartbeatMS, Limits: p.d.Limits})
+		Missed: all, Degraded: p.d.Degraded(), HeartbeatMS: p.d.HeartbeatMS, Limits: p.d.Limits})
 	s.resume = nil
-	p.o.ToNode(s.node, &envelope.Envelope{Kind: envelope.Out, Key: p.key, Conn: s.conn, Flags: envelope.FlagWelcome, Payload: f})
+	p.o.ToNode(s.node, &envelope.Envelope{Kind: envelope.Out, Key: p.key, Conn: s.conn, Flags: envelope.FlagWelcome, Offset: from, Payload: f})
+	p.live(frames)
 }
 
 // gone notes that the client's socket ended, or that the client left for good.
