@@ -29,6 +29,7 @@ type Report struct {
 	Spread    *Latency         `json:"push_spread,omitempty"`
 
 	Deposits *Deposits `json:"deposits,omitempty"`
+	Words    *Words    `json:"words,omitempty"`
 
 	Killed    []Killed `json:"killed,omitempty"`
 	Reconnect *Latency `json:"reconnect,omitempty"` // players whose socket was on the killed node: until the session was resumed
@@ -80,6 +81,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if d := r.Deposits; d != nil {
 		line("deposits", "%d acknowledged, %d sent again, %d connections broken, %d sessions left", d.Acknowledged, d.Repeated, d.Broken, d.Left)
+	}
+	if w := r.Words; w != nil {
+		line("words", "%d said and acknowledged, %d heard", w.Said, w.Heard)
 	}
 	line("calls", "%v", r.Answer)
 	for _, code := range slices.Sorted(maps.Keys(r.Codes)) {

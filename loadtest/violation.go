@@ -35,6 +35,9 @@ const (
 	StreamGap                  // a push of a stream is missing
 	StreamDoubled              // … came twice
 	StreamDiffers              // two players got different things under one offset
+	SayLost                    // something said and acknowledged was heard by nobody
+	SayDoubled                 // … is in the stream twice
+	SayReordered               // … is in the stream before what its speaker said earlier
 	SlowRecovery               // after a kill a player could not go on in time
 	kindCount
 )
@@ -61,6 +64,7 @@ var kinds = [kindCount]struct {
 	AliveWrong: {"alive_wrong", wrong}, EventWrong: {"event_wrong", wrong}, WinnersWrong: {"winners_wrong", wrong},
 	MoneyLost: {"money_lost", lost}, MoneyExtra: {"money_extra", doubled}, ReplyWrong: {"reply_wrong", wrong},
 	StreamGap: {"stream_gap", lost}, StreamDoubled: {"stream_doubled", doubled}, StreamDiffers: {"stream_differs", wrong},
+	SayLost: {"say_lost", lost}, SayDoubled: {"say_doubled", doubled}, SayReordered: {"say_reordered", wrong},
 	SlowRecovery: {"slow_recovery", failed},
 }
 
