@@ -54,20 +54,20 @@ func (s Socket) Envelope() envelope.Envelope {
 		Payload: protocol.AppendGoaway(nil, protocol.Goaway{Code: s.Code, Reason: s.Reason, RetryMS: retry})}
 }
 
-// Func merges two copies of one kind of entity. base is what both had at the fork, nil when they have nothing in common. None of the
+// Func merges two copies of an entity of one kind, player or room, which has this key. base is what both had at the fork, nil when they have nothing in common. None of the
 // three is changed, and the result has no forks.
-type Func func(games map[string]*game.Game, base, mine, theirs state.Sections) (state.Sections, Merged)
+type Func func(games map[string]*game.Game, key string, base, mine, theirs state.Sections) (state.Sections, Merged)
 
 // Copies merges two whole copies of an entity, with what each knows of its forks. mine is the one of the node that owns it from now
 // on; of theirs nothing may be left afterwards. A copy that is part of mine already changes nothing.
-func Copies(f Func, games map[string]*game.Game, mine, theirs state.Sections) (state.Sections, Merged) {
+func Copies(f Func, games map[string]*game.Game, key string, mine, theirs state.Sections) (state.Sections, Merged) {
 	a, err1 := mine.Forks()
 	b, err2 := theirs.Forks()
 	base, forks, again := state.Meet(a, b)
 	if again {
 		return mine, Merged{Winner: Mine}
 	}
-	merged, report := f(games, base, mine, theirs)
+	merged, report := f(games, key, base, mine, theirs)
 	merged.SetForks(forks)
 	if err1 != nil || err2 != nil {
 		report.Notes = append(report.Notes, "the record of the fork is damaged: what both sides had before it may be counted twice")
