@@ -114,7 +114,8 @@ type vault struct {
 	calls  *latencies
 	login  *latencies
 	killed []Killed
-	stuck  string // the cluster did not become whole
+	hit    [][]*saver // by kill: whose socket or account was there
+	stuck  string     // the cluster did not become whole
 }
 
 func (v *vault) play(ctx context.Context) error {
@@ -166,11 +167,13 @@ func (v *vault) kill(ctx context.Context) error {
 		}
 		names := v.o.Nodes.Alive()
 		name := names[r.IntN(len(names))]
+		affected := v.affected(ctx, name)
 		at, err := v.o.Nodes.Kill(name)
 		if err != nil {
 			return err
 		}
 		v.killed = append(v.killed, Killed{Node: name, At: at})
+		v.hit = append(v.hit, affected)
 		if !waitUntil(ctx, time.Now().Add(time.Second+rand64(r, 4*time.Second))) {
 			return fmt.Errorf("kill %d: %w", i+1, ctx.Err())
 		}
@@ -185,8 +188,41 @@ func (v *vault) kill(ctx context.Context) error {
 	return nil
 }
 
+// affected are the players whose socket is on the node or whose account it owns.
+func (v *vault) affected(ctx context.Context, name string) []*saver {
+	owned := make([]bool, len(v.savers))
+	slots := make(chan struct{}, loginsAtOnce)
+	var all sync.WaitGroup
+	for i, s := range v.savers {
+		all.Go(func() {
+			slots <- struct{}{} // each holder ends by ctx
+			owner, _, err := v.o.Nodes.Locate(ctx, "player/"+s.rec.Name)
+			owned[i] = err == nil && owner == name
+			<-slots
+		})
+	}
+	all.Wait()
+	var out []*saver
+	for i, s := range v.savers {
+		if at, _ := s.node.Load().(string); owned[i] || at == name {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// recoveries are the times from each kill until a deposit that a player it affected began after it was acknowledged.
+func (v *vault) recoveries() (took []time.Duration) {
+	for i, k := range v.killed {
+		for _, s := range v.hit[i] {
+			took = append(took, s.rec.Served(k.At))
+		}
+	}
+	return took
+}
+
 func (v *vault) report() *Report {
-	rec := &BankRecord{Stuck: v.stuck, Forks: v.o.Forks}
+	rec := &BankRecord{Stuck: v.stuck, Forks: v.o.Forks, Recovered: v.recoveries()}
 	sum := &Deposits{}
 	r := &Report{Scenario: "bank", Seed: v.o.Seed, Nodes: len(v.o.Addrs), Players: len(v.savers), Codes: map[string]int64{}, Deposits: sum, Killed: v.killed}
 	for _, s := range v.savers {
@@ -204,6 +240,15 @@ func (v *vault) report() *Report {
 		_, r.LogErrors = v.o.Nodes.Logs(0)
 	}
 	r.judged(JudgeBank(rec))
+	r.Savers = rec.Savers
+	if len(v.killed) > 0 {
+		recovery := newLatencies()
+		for _, d := range rec.Recovered {
+			recovery.add(d)
+		}
+		all := recovery.sum()
+		r.Recovery = &all
+	}
 	r.Answer, r.Login.Latency = v.calls.sum(), v.login.sum()
 	return r
 }

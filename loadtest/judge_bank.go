@@ -1,13 +1,19 @@
 package loadtest
 
-import "time"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
 // BankRecord is all that was seen of a bank scenario from outside.
 type BankRecord struct {
 	Savers []*SaverRecord
 	Died   []string // nodes that ended by themselves, and what they said
 	Forks  bool     // both sides of a split may have served
-	Stuck  string   // why the cluster did not become whole after a kill; "": it did
+
+	Recovered []time.Duration // after a kill, of each player it affected; Never: he was not served again
+	Stuck     string          // why the cluster did not become whole after a kill; "": it did
 }
 
 // SaverRecord is what one player deposited and was told.
@@ -28,6 +34,29 @@ type Deposit struct {
 	Balance int64 // as the answer said
 	Sent    time.Time
 	Done    time.Time
+}
+
+// Never is how long what did not happen took.
+const Never = time.Duration(math.MaxInt64)
+
+// Served is the time from a moment until a deposit was acknowledged that was begun after it.
+func (s *SaverRecord) Served(since time.Time) time.Duration {
+	for _, d := range s.Deposits {
+		if !d.Sent.Before(since) {
+			return d.Done.Sub(since)
+		}
+	}
+	return Never
+}
+
+// Stall is the longest that a deposit took of those under way from one moment to another.
+func (s *SaverRecord) Stall(from, to time.Time) (longest time.Duration) {
+	for _, d := range s.Deposits {
+		if d.Done.After(from) && d.Sent.Before(to) {
+			longest = max(longest, d.Done.Sub(d.Sent))
+		}
+	}
+	return longest
 }
 
 // JudgeBank lists every promise that was broken in a bank scenario. It sees nothing but the record.
@@ -61,6 +90,15 @@ func JudgeBank(r *BankRecord) []Violation {
 			f.add(MoneyLost, "%s has %d, acknowledged are %d in %d deposits", s.Name, s.Balance, due, len(s.Deposits))
 		case s.Balance > most:
 			f.add(MoneyExtra, "%s has %d, acknowledged are %d in %d deposits", s.Name, s.Balance, due, len(s.Deposits))
+		}
+	}
+	slices.Sort(r.Recovered)
+	if n := len(r.Recovered); n > 0 {
+		if p99 := r.Recovered[n*99/100]; p99 > recoveryP99 {
+			f.add(SlowRecovery, "of %d players whose node was killed the slowest hundredth took %v and more", n, p99)
+		}
+		if worst := r.Recovered[n-1]; worst > recoveryWorst {
+			f.add(SlowRecovery, "of %d players whose node was killed one took %v", n, worst)
 		}
 	}
 	return f.list()

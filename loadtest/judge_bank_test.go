@@ -3,6 +3,7 @@ package loadtest
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 func perfectBank() *BankRecord {
@@ -30,6 +31,9 @@ func TestJudgeBank(t *testing.T) {
 		{"refused", func(r *BankRecord) { r.Savers[1].Refused = "d2: conflict" }, []Kind{CallRefused}},
 		{"no balance", func(r *BankRecord) { r.Savers[1].Problem = "unavailable" }, []Kind{CallUnanswered}},
 		{"a node died", func(r *BankRecord) { r.Died = []string{"a"} }, []Kind{NodeDied}},
+		{"all slow", func(r *BankRecord) { r.Recovered = []time.Duration{time.Second, 6 * time.Second} }, []Kind{SlowRecovery}},
+		{"one very slow", func(r *BankRecord) { r.Recovered = append(make([]time.Duration, 200), 11*time.Second) }, []Kind{SlowRecovery}},
+		{"quick enough", func(r *BankRecord) { r.Recovered = append(make([]time.Duration, 200), 9*time.Second) }, nil},
 		{"never whole", func(r *BankRecord) { r.Stuck = "a has no table" }, []Kind{Stalled}},
 	} {
 		r := perfectBank()

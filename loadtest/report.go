@@ -31,6 +31,8 @@ type Report struct {
 	Deposits *Deposits `json:"deposits,omitempty"`
 	Words    *Words    `json:"words,omitempty"`
 
+	Savers []*SaverRecord `json:"-"` // what each player of the bank did, for further questions
+
 	Killed    []Killed `json:"killed,omitempty"`
 	Reconnect *Latency `json:"reconnect,omitempty"` // players whose socket was on the killed node: until the session was resumed
 	Recovery  *Latency `json:"recovery,omitempty"`  // all: until a call begun after the kill was answered

@@ -25,6 +25,7 @@ type saver struct {
 
 	repeated, left int64
 	broken         atomic.Int64
+	node           atomic.Value // string: where the socket was last
 
 	mu   sync.Mutex // guards conn
 	conn net.Conn   // the newest
@@ -109,7 +110,8 @@ func (s *saver) login(ctx context.Context) (*client.Client, error) {
 	addrs := slices.Clone(s.vault.o.Addrs)
 	s.random.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	at := time.Now()
-	c, err := client.Dial(ctx, addrs, client.Options{Name: s.rec.Name, Dialer: s.dial, CallTimeout: 15 * time.Second, BackoffMax: 500 * time.Millisecond})
+	c, err := client.Dial(ctx, addrs, client.Options{Name: s.rec.Name, Dialer: s.dial, CallTimeout: 15 * time.Second, BackoffMax: 500 * time.Millisecond,
+		OnConnect: func(w client.Connected) { s.node.Store(w.Node) }})
 	if err == nil {
 		s.vault.login.add(time.Since(at))
 	}
