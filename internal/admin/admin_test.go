@@ -271,7 +271,7 @@ func TestOtherPagesAreRefused(t *testing.T) {
 }
 
 func TestTokenOnLoopbackIsForChanges(t *testing.T) {
-	url := start(t, &fake{ready: true}, func(o *Options) { o.Token = "s3cret" })
+	url := start(t, &fake{ready: true}, func(o *Options) { o.Who = crew })
 	for _, tc := range []struct {
 		method, path, token string
 		status              int
@@ -280,6 +280,7 @@ func TestTokenOnLoopbackIsForChanges(t *testing.T) {
 		{"POST", "/api/v1/nodes/a/drain", "", 401},
 		{"POST", "/api/v1/nodes/a/drain", "s3creT", 401},
 		{"POST", "/api/v1/nodes/a/drain", "s3cret", 202},
+		{"GET", "/debug/pprof/cmdline", "", 401},
 	} {
 		if status, body := do(t, tc.method, url+tc.path, "Authorization", "Bearer "+tc.token); status != tc.status {
 			t.Errorf("%+v: %d %s", tc, status, body)
@@ -297,7 +298,7 @@ func TestBeyondLoopbackNeedsATokenForReadsToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start(t, &fake{ready: true}, func(o *Options) { o.Listener, o.Token = beyond{ln}, "s3cret" })
+	start(t, &fake{ready: true}, func(o *Options) { o.Listener, o.Who = beyond{ln}, crew })
 	url := "http://" + ln.Addr().String()
 	for path, status := range map[string]int{"/livez": 200, "/readyz": 200, "/": 200, "/console/console.js": 200,
 		"/metrics": 401, "/api/v1/members": 401, "/api/v1/stats/stream": 401, "/debug/pprof/": 401} {

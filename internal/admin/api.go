@@ -73,7 +73,8 @@ func (s *Server) change(what string, status int, f func(context.Context, string)
 		defer cancel()
 		id := r.PathValue("id")
 		err := f(ctx, id)
-		s.audit.Info("admin change", "action", what, "target", id, "remote", r.RemoteAddr, "err", err)
+		who := bearer(r.Context())
+		s.audit.Info("admin change", "action", what, "target", id, "by", who.Name, "role", who.Role.String(), "remote", r.RemoteAddr, "err", err)
 		if err != nil {
 			failWith(w, err)
 			return

@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"crypto/subtle"
+	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -18,7 +18,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
-		if status, hint := s.refuse(r, cross); status != 0 {
+		who, status, hint := s.judge(r, cross)
+		if status != 0 {
+			if !reads(r) && s.refusals.Allow() {
+				s.audit.Warn("admin change refused", "path", r.URL.Path[:min(len(r.URL.Path), 200)], "by", who.Name, "role", who.Role.String(), "remote", r.RemoteAddr, "status", status)
+			}
 			if status == http.StatusUnauthorized {
 				rec.Header().Set("WWW-Authenticate", `Bearer realm="gamed"`)
 			}
@@ -26,35 +30,49 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
-		next.ServeHTTP(rec, r)
+		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), bearerKey{}, who)))
 	})
 }
 
-// refuse says why a request is not let in: a status and what to do, 0 when it is.
-func (s *Server) refuse(r *http.Request, cross *http.CrossOriginProtection) (status int, hint string) {
+// judge says who sends a request, and why it is not let in: a status and what to do, 0 when it is.
+func (s *Server) judge(r *http.Request, cross *http.CrossOriginProtection) (who Bearer, status int, hint string) {
 	if s.loopback && !localName(r.Host) {
-		return http.StatusMisdirectedRequest, "this port answers on this machine only: use http://127.0.0.1 or http://localhost"
+		return who, http.StatusMisdirectedRequest, "this port answers on this machine only: use http://127.0.0.1 or http://localhost"
 	}
 	if err := cross.Check(r); err != nil {
-		return http.StatusForbidden, "another web page may not do this"
+		return who, http.StatusForbidden, "another web page may not do this"
 	}
-	if open(r) || s.opt.Token == "" {
-		return 0, ""
+	given, sent := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	known := false
+	if sent && s.opt.Who != nil {
+		who, known = s.opt.Who(given)
 	}
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if reads && s.loopback {
-		return 0, ""
+	need := needs(r)
+	switch {
+	case known && who.Role >= need, open(r), s.opt.Who == nil, s.loopback && need == Viewer:
+		return who, 0, ""
+	case known:
+		return who, http.StatusForbidden, "the token's role is " + who.Role.String() + ", this needs " + need.String()
 	}
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if ok && subtle.ConstantTimeCompare([]byte(given), []byte(s.opt.Token)) == 1 {
-		return 0, ""
-	}
-	return http.StatusUnauthorized, "send the header Authorization: Bearer TOKEN; commands take it from the file named by GAMED_ADMIN_TOKEN_FILE"
+	return who, http.StatusUnauthorized, "send the header Authorization: Bearer TOKEN; commands take it from the file named by GAMED_ADMIN_TOKEN_FILE"
 }
+
+// needs is the role that a request needs.
+func needs(r *http.Request) Role {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/debug/"):
+		return Admin
+	case reads(r):
+		return Viewer
+	}
+	return Operator
+}
+
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // open says whether the request is for something that everybody may have: probes, and the console without its data.
 func open(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if !reads(r) {
 		return false
 	}
 	p := r.URL.Path

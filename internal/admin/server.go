@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // Options of New.
 type Options struct {
-	Addr       string       // HOST:PORT to listen on; port 0 picks a free one
-	Listener   net.Listener // used instead of Addr when set
-	Token      string       // bearer token, "" for none
-	Insecure   bool         // allow an address beyond loopback without a token
+	Addr     string       // HOST:PORT to listen on; port 0 picks a free one
+	Listener net.Listener // used instead of Addr when set
+	// Who says whose a bearer token is; nil: there are no tokens. It must take the same time for every token, near hits too.
+	Who        func(token string) (Bearer, bool)
+	Insecure   bool // allow an address beyond loopback without tokens
 	Source     Source
 	Gatherer   prometheus.Gatherer   // for /metrics
 	Registerer prometheus.Registerer // for the admin port's own metrics
@@ -45,6 +47,7 @@ type Server struct {
 	metrics  *metrics
 	streams  chan struct{} // tokens of open streams
 	audit    *slog.Logger
+	refusals *rate.Limiter // how many refused changes are logged, so that nobody fills the disk with them; all are counted
 
 	stopOnce sync.Once
 	stop     context.CancelFunc
@@ -65,7 +68,7 @@ func New(opt Options) (*Server, error) {
 	}
 	ln := opt.Listener
 	if ln == nil {
-		if !opt.Insecure && opt.Token == "" && !loopbackHost(opt.Addr) {
+		if !opt.Insecure && opt.Who == nil && !loopbackHost(opt.Addr) {
 			return nil, fmt.Errorf("admin port %s can be reached from other machines: configure a token, listen on 127.0.0.1, or say insecure", opt.Addr)
 		}
 		var err error
@@ -74,10 +77,11 @@ func New(opt Options) (*Server, error) {
 		}
 	}
 	s := &Server{opt: opt, ln: ln, streams: make(chan struct{}, maxStreams), loopback: loopbackHost(ln.Addr().String()), audit: opt.Log.With("audit", true)}
-	if !s.loopback && opt.Token == "" && !opt.Insecure {
+	if !s.loopback && opt.Who == nil && !opt.Insecure {
 		_ = ln.Close()
 		return nil, fmt.Errorf("admin port %s can be reached from other machines: configure a token, listen on 127.0.0.1, or say insecure", ln.Addr())
 	}
+	s.refusals = rate.NewLimiter(10, 100)
 	s.metrics = newMetrics(opt.Registerer)
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{

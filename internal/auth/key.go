@@ -182,14 +182,9 @@ func (k *Key) jwk() jwk {
 
 // ReadKeys reads a key file.
 func ReadKeys(file string) ([]*Key, error) {
-	f, err := os.Open(file)
+	text, err := readFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
+		return nil, err
 	}
 	keys, err := ParseKeys(text)
 	if err != nil {
@@ -211,11 +206,16 @@ func WriteKeys(file string, keys []*Key) error {
 	if _, err := ParseKeys(text); err != nil {
 		return fmt.Errorf("write keys: %w", err)
 	}
+	return WriteFile(file, append(text, '\n'))
+}
+
+// WriteFile writes a file of keys or tokens whole or not at all; only its owner may read it.
+func WriteFile(file string, b []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".keys-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write keys: %w", err)
 	}
-	_, err = tmp.Write(append(text, '\n'))
+	_, err = tmp.Write(b)
 	err = errors.Join(err, tmp.Sync(), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), file)

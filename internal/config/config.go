@@ -19,8 +19,7 @@ type Config struct {
 	Mesh             string        `key:"mesh" arg:"HOST:PORT" default:"127.0.0.1:7301" port:"7301" doc:"where other nodes connect"`
 	Gossip           string        `key:"gossip" arg:"HOST:PORT" default:"127.0.0.1:7302" port:"7302" doc:"membership, TCP and UDP; what --join of other nodes names"`
 	Admin            string        `key:"admin" arg:"HOST:PORT" default:"127.0.0.1:7303" port:"7303" doc:"console, metrics, health and API"`
-	AdminTokenFile   string        `key:"admin-token-file" arg:"FILE" doc:"file with the bearer token that the admin port asks for (needed beyond loopback)"`
-	AdminToken       string        // read by Load from AdminTokenFile; never shown
+	AdminTokenFile   string        `key:"admin-token-file" arg:"FILE" doc:"bearer tokens that the admin port asks for, lines of ROLE NAME TOKEN (needed beyond loopback)"`
 	Advertise        string        `key:"advertise" arg:"HOST" doc:"host under which other nodes reach --mesh and --gossip (default: the address listened on)"`
 	AdvertisePlayers string        `key:"advertise-players" arg:"HOST:PORT" doc:"address told to players (default: the address listened on)"`
 	Join             []string      `key:"join" arg:"HOST:PORT,…" doc:"gossip addresses of nodes to join, or dns+NAME:PORT for all addresses of a name; may be repeated"`
@@ -37,10 +36,11 @@ type Config struct {
 	Workers          int           `key:"workers" arg:"N" default:"0" doc:"workers for --dispatch sharded (0: as many as CPUs)"`
 	Restore          string        `key:"restore" arg:"lazy|eager" default:"lazy" doc:"read entities from the store at their first message, or at start"`
 	Auth             string        `key:"auth" arg:"none|jwt" default:"none" doc:"how players prove who they are"`
-	AuthKeyFile      string        `key:"auth-key-file" arg:"FILE" doc:"key that tokens are checked with"`
+	AuthKeyFile      string        `key:"auth-key-file" arg:"FILE" doc:"keys that tokens are checked with, a JSON Web Key Set (see gamed token)"`
 	TLSCert          string        `key:"tls-cert" arg:"FILE" doc:"certificate for players' TLS"`
 	TLSKey           string        `key:"tls-key" arg:"FILE" doc:"private key of --tls-cert"`
-	GossipKeyFile    string        `key:"gossip-key-file" arg:"FILE" doc:"key that gossip is encrypted with (needed beyond loopback)"`
+	ProxyNetworks    []string      `key:"proxy-networks" arg:"CIDR,…" doc:"networks of load balancers, whose connections begin with PROXY protocol v2 and may be plain"`
+	GossipKeyFile    string        `key:"gossip-key-file" arg:"FILE" doc:"key that gossip is encrypted with, or two while it is rotated (needed beyond loopback; see gamed certs)"`
 	MeshCA           string        `key:"mesh-ca" arg:"FILE" doc:"CA that other nodes' certificates must come from (needed beyond loopback)"`
 	MeshCert         string        `key:"mesh-cert" arg:"FILE" doc:"this node's certificate"`
 	MeshKey          string        `key:"mesh-key" arg:"FILE" doc:"private key of --mesh-cert"`

@@ -118,10 +118,13 @@ func TestRefusals(t *testing.T) {
 		{flags("store=secret"), []string{"--store", "mem, bolt or postgres://"}},
 		{flags("restore=eager"), []string{"--restore", "not supported"}},
 		{flags("auth=jwt"), []string{"--auth", "--auth-key-file"}},
-		{flags("auth=jwt", "auth-key-file=k"), []string{"--auth", "not supported"}},
+		{flags("auth=jwt", "auth-key-file=k", "listen=0.0.0.0"), []string{"--listen", "--tls-cert", "--proxy-networks", "--insecure"}},
+		{flags("tls-cert=c", "tls-key=k", "listen=0.0.0.0"), []string{"--listen", "prove who they are", "--insecure"}},
+		{flags("proxy-networks=10.0.0.1"), []string{"--proxy-networks", "10.0.0.0/8"}},
+		{flags("mesh=0.0.0.0", "gossip-key-file=k"), []string{"--mesh", "--mesh-ca"}},
+		{flags("gossip=0.0.0.0", "mesh-ca=c", "mesh-cert=c", "mesh-key=k"), []string{"--gossip", "--gossip-key-file"}},
 		{flags("auth-key-file=k"), []string{"--auth-key-file", "no effect"}},
 		{flags("tls-cert=c"), []string{"--tls-cert", "--tls-key"}},
-		{flags("tls-cert=c", "tls-key=k"), []string{"--tls-cert", "not supported"}},
 		{flags("mesh-ca=c"), []string{"--mesh-ca", "all three"}},
 		{flags("log-level=loud"), []string{"--log-level", "debug or info"}},
 		{Input{Env: []string{"GAMED_JION=a:1"}}, []string{"GAMED_JION", "GAMED_JOIN"}},
@@ -152,18 +155,20 @@ func TestInsecureAllowsAllAddresses(t *testing.T) {
 	}
 }
 
-func TestAdminTokenAllowsAdminBeyondLoopback(t *testing.T) {
-	l, err := Load(flags("admin=0.0.0.0", "admin-token-file="+write(t, "hunter2\n")))
-	if err != nil || l.AdminToken != "hunter2" {
-		t.Fatal(l, err)
+// TestEverythingOnAllowsAllAddresses: with all there is for security on, --insecure is not needed for any address.
+func TestEverythingOnAllowsAllAddresses(t *testing.T) {
+	on := []string{"listen=0.0.0.0", "mesh=0.0.0.0", "gossip=0.0.0.0", "admin=0.0.0.0", "auth=jwt", "auth-key-file=a", "tls-cert=c", "tls-key=k",
+		"mesh-ca=c", "mesh-cert=c", "mesh-key=k", "gossip-key-file=g", "admin-token-file=t"}
+	if _, err := Load(flags(on...)); err != nil {
+		t.Fatal(err)
 	}
-	for _, f := range Fields() {
-		if v := f.Show(&l.Config); v == "hunter2" {
-			t.Errorf("%s shows the token", f.Key)
+	for i, part := range on { // and each part is needed
+		if key, _, _ := strings.Cut(part, "="); key == "listen" || key == "mesh" || key == "gossip" || key == "admin" {
+			continue
 		}
-	}
-	if _, err := Load(flags("admin-token-file=/nowhere")); err == nil || !strings.Contains(err.Error(), "--admin-token-file") {
-		t.Error(err)
+		if _, err := Load(flags(append(slices.Clone(on[:i]), on[i+1:]...)...)); err == nil {
+			t.Errorf("without %s: taken", part)
+		}
 	}
 }
 

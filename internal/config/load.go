@@ -83,13 +83,6 @@ func Load(in Input) (*Loaded, error) {
 		}
 		return nil, err
 	}
-	if l.AdminTokenFile != "" {
-		token, err := ReadSecret(l.AdminTokenFile)
-		if err != nil {
-			return nil, &Error{Key: "admin-token-file", Origin: l.Origin("admin-token-file"), Reason: err.Error()}
-		}
-		l.AdminToken = token
-	}
 	return l, nil
 }
 

@@ -1,5 +1,7 @@
 package config
 
+import "net/netip"
+
 // checkSecurity refuses to face a network without authentication, unless --insecure says that this is meant.
 func checkSecurity(c *Config) error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
@@ -14,18 +16,26 @@ func checkSecurity(c *Config) error {
 	if c.Auth == "none" && c.AuthKeyFile != "" {
 		return bad("auth-key-file", "has no effect with --auth none: add --auth jwt or leave it out")
 	}
+	for _, network := range c.ProxyNetworks {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			return bad("proxy-networks", "%q: want a network such as 10.0.0.0/8 or fd00::/8", network)
+		}
+	}
 	if c.Insecure {
 		return nil
 	}
 	if !Loopback(c.Listen) && c.Auth == "none" {
 		return bad("listen", "%s can be reached from other machines and players need not prove who they are: listen on 127.0.0.1, or say --insecure", c.Listen)
 	}
+	if !Loopback(c.Listen) && c.TLSCert == "" && len(c.ProxyNetworks) == 0 {
+		return bad("listen", "%s can be reached from other machines and tokens would cross the network in the clear: add --tls-cert and --tls-key, or --proxy-networks of what ends TLS in front; or say --insecure", c.Listen)
+	}
 	for _, a := range []struct{ key, addr string }{{"mesh", c.Mesh}, {"gossip", c.Gossip}} {
 		if !Loopback(a.addr) && (c.MeshCA == "" || c.GossipKeyFile == "") {
 			return bad(a.key, "%s can be reached from other machines: beyond loopback nodes need --mesh-ca, --mesh-cert, --mesh-key and --gossip-key-file; or say --insecure", a.addr)
 		}
 	}
-	if !Loopback(c.Admin) && c.AdminTokenFile == "" && c.AdminToken == "" {
+	if !Loopback(c.Admin) && c.AdminTokenFile == "" {
 		return bad("admin", "%s can be reached from other machines: listen on 127.0.0.1, add --admin-token-file FILE, or say --insecure", c.Admin)
 	}
 	return nil

@@ -146,11 +146,6 @@ func checkBuilt(c *Config) error {
 		{"store", c.Store != "mem", "a store on disk or in a database"},
 		{"policy", c.Policy == "quorum", "policy quorum"},
 		{"restore", c.Restore == "eager", "restore eager"},
-		{"auth", c.Auth == "jwt", "auth jwt"},
-		{"auth-key-file", c.AuthKeyFile != "", "auth jwt"},
-		{"tls-cert", c.TLSCert != "" || c.TLSKey != "", "TLS for players"},
-		{"gossip-key-file", c.GossipKeyFile != "", "gossip encryption"},
-		{"mesh-ca", c.MeshCA != "" || c.MeshCert != "" || c.MeshKey != "", "mesh certificates"},
 	} {
 		if f.wants {
 			return bad(f.key, "%s is not supported by this build yet: leave it out", f.what)

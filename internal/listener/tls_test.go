@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"gamed/internal/auth"
 	"gamed/protocol"
 )
 
@@ -43,20 +44,26 @@ func writeCert(t testing.TB, certFile, keyFile, name string) {
 	}
 }
 
-func startTLS(t testing.TB, h Handler, change func(*Options)) (*Server, *Certificate) {
+// files are those of a certificate that can be loaded again.
+type files struct {
+	*auth.Certificate
+	cert, key string
+}
+
+func startTLS(t testing.TB, h Handler, change func(*Options)) (*Server, files) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writeCert(t, certFile, keyFile, "one.test")
-	cert, err := LoadCertificate(certFile, keyFile)
+	cert, err := auth.LoadCertificate(certFile, keyFile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return start(t, h, func(o *Options) {
-		o.TLS = cert.Config()
+		o.TLS = cert.Server()
 		if change != nil {
 			change(o)
 		}
-	}), cert
+	}), files{cert, certFile, keyFile}
 }
 
 func dialTLS(t testing.TB, s *Server, change func(*tls.Config)) (*peer, *tls.Conn) {
@@ -100,7 +107,7 @@ func TestTLS(t *testing.T) {
 	plain := dial(t, s) // the same port speaks without TLS too
 	plain.hello("cid")
 
-	writeCert(t, cert.certFile, cert.keyFile, "two.test")
+	writeCert(t, cert.cert, cert.key, "two.test")
 	if err := cert.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +115,7 @@ func TestTLS(t *testing.T) {
 	if name := conn.ConnectionState().PeerCertificates[0].Subject.CommonName; name != "two.test" {
 		t.Fatalf("after reload: %s", name)
 	}
-	if err := os.WriteFile(cert.keyFile, []byte("no key"), 0o600); err != nil {
+	if err := os.WriteFile(cert.key, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := cert.Reload(); err == nil {

@@ -63,6 +63,7 @@ type Node struct {
 	rooms      *room.Deps
 	peers      *peers
 	events     events
+	secrets    *secrets
 	dead       actor.DeadLetters
 	copies     *replica.Store
 	policy     *replica.Policy
@@ -113,6 +114,9 @@ func New(opt Options) (*Node, error) {
 		return nil, err
 	}
 	var err error
+	if n.secrets, err = loadSecrets(&n.opt.Config, n.log, reg); err != nil {
+		return fail(err)
+	}
 	n.listener, err = listener.New(n.listenerOptions(words, reg), n.gateway)
 	if err != nil {
 		return fail(err)
@@ -121,25 +125,21 @@ func New(opt Options) (*Node, error) {
 	n.cluster, err = cluster.New(cluster.Options{
 		Name: cfg.Node, Cluster: cfg.Cluster, MeshAddr: cfg.Mesh, GossipAddr: cfg.Gossip, AdvertiseHost: cfg.Advertise,
 		PlayersAddr: n.playersAddr(), AdminAddr: cfg.Admin, Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
-		Registerer: reg,
-		Receive:    n.receive,
+		Registerer: reg, TLS: n.secrets.mesh, GossipKeys: n.secrets.gossip,
+		Receive: n.receive,
 		OnTable:    n.installed, OnEvent: n.happened,
 	})
 	if err != nil {
 		return fail(err)
 	}
 	undo = append(undo, n.cluster.Kill)
+	change := n.cluster.SetGossipKeys
+	n.secrets.gossipChange.Store(&change)
 	n.router = shard.NewRouter(n.cluster.Self(), local{n}, meshOf{n})
 	n.gateway.router = n.router
 	n.compose(games, reg)
 	undo = append(undo, n.relays.Close, n.workers.Close)
-	token := ""
-	if cfg.AdminTokenFile != "" {
-		if token, err = config.ReadSecret(cfg.AdminTokenFile); err != nil {
-			return fail(fmt.Errorf("admin token: %w", err))
-		}
-	}
-	n.admin, err = admin.New(admin.Options{Addr: cfg.Admin, Token: token, Insecure: cfg.Insecure, Source: source{n}, Gatherer: reg, Registerer: reg, Log: opt.Log})
+	n.admin, err = admin.New(admin.Options{Addr: cfg.Admin, Who: n.secrets.who(), Insecure: cfg.Insecure, Source: source{n}, Gatherer: reg, Registerer: reg, Log: opt.Log})
 	if err != nil {
 		return fail(err)
 	}
@@ -169,6 +169,7 @@ func (n *Node) listenerOptions(words []game.Word, reg prometheus.Registerer) lis
 	o := listener.DefaultOptions()
 	o.Addr, o.Rate, o.Burst, o.Heartbeat = cfg.Listen, cfg.RateLimit, 2*cfg.RateLimit, cfg.Heartbeat
 	o.Words, o.Logger, o.Registerer, o.Addrs = words, n.log, reg, n.otherPlayersAddrs
+	o.TLS, o.Authenticate = n.secrets.playersTLS(), n.secrets.authenticate()
 	return o
 }
 
@@ -217,6 +218,7 @@ func (n *Node) Run(ctx context.Context) error {
 	run("cluster", n.cluster.Run)
 	run("listener", n.listener.Run)
 	run("admin", n.admin.Run)
+	n.wg.Go(func() { n.secrets.watch(inner) })
 	n.wg.Go(func() {
 		tick := time.NewTicker(sweepEvery)
 		defer tick.Stop()

@@ -55,11 +55,28 @@ func (a *api) open() error {
 	}
 	a.base = base
 	if a.tokenFile != "" {
-		if a.token, err = config.ReadSecret(a.tokenFile); err != nil {
+		text, err := config.ReadSecret(a.tokenFile)
+		if err != nil {
 			return usage(fmt.Errorf("--admin-token-file: %w", err))
 		}
+		a.token = ownToken(text)
 	}
 	return nil
+}
+
+// ownToken is the token in a file: the file is the token, or it is a node's, ROLE NAME TOKEN in each line, and the first one that is
+// not hashed is taken; "" when there is none, which is enough for what needs no token.
+func ownToken(text string) string {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 1 && strings.TrimSpace(text) == f[0]:
+			return f[0]
+		case len(f) == 3 && !strings.HasPrefix(f[0], "#") && !strings.HasPrefix(f[2], "sha256:"):
+			return f[2]
+		}
+	}
+	return ""
 }
 
 // adminURL makes a URL of what an admin port may be called. An address to listen on, such as 0.0.0.0:7303, means this machine.

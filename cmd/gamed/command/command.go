@@ -148,7 +148,7 @@ Without a command it serves: "gamed --listen 127.0.0.1:7300" is "gamed serve --l
 	root.SetUsageTemplate(usageTemplate)
 	root.AddGroup(&cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "play", Title: "Play:"},
 		&cobra.Group{ID: "look", Title: "Look at a cluster:"}, &cobra.Group{ID: "act", Title: "Change a cluster:"})
-	group(root, "serve", serve, newConfig(e), newVersion(e))
+	group(root, "serve", serve, newConfig(e), newToken(e), newCerts(e), newVersion(e))
 	group(root, "play", newDemo(e), newPlay(e), newShow(e))
 	group(root, "look", newMembers(e), newTable(e), newLocate(e), newPlayers(e), newPlayer(e), newEvents(e), newTop(e), newCheck(e), newHealth(e))
 	group(root, "act", newDrain(e), newKick(e), newClose(e))

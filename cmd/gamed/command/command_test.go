@@ -420,7 +420,10 @@ func TestTokenOfTheAdminPortComesFromAFile(t *testing.T) {
 	}
 	reg := prometheus.NewRegistry()
 	s := &source{ready: true}
-	srv, err := admin.New(admin.Options{Addr: "127.0.0.1:0", Token: "s3cret", Source: s, Gatherer: reg, Registerer: reg, Log: slog.New(slog.DiscardHandler)})
+	srv, err := admin.New(admin.Options{Addr: "127.0.0.1:0", Source: s,
+		Who: func(token string) (admin.Bearer, bool) {
+			return admin.Bearer{Name: "ada", Role: admin.Admin}, token == "s3cret"
+		}, Gatherer: reg, Registerer: reg, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

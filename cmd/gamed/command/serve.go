@@ -24,7 +24,8 @@ func newServe(e *env) *cobra.Command {
 {"ready":true,"node","players","mesh","gossip","admin"}; the log goes to standard error. Port 0 picks a free port.
 
 SIGTERM or SIGINT: players and partitions move to the other nodes, then it exits with 0 (1 when --drain-timeout passed first); a
-second one exits at once. SIGHUP reads the settings again; --log-level takes effect.
+second one exits at once. SIGHUP reads the settings again, of which --log-level takes effect, and all keys, certificates and tokens;
+those are also read again within seconds when their files change.
 
 Each flag is also an environment variable (--log-level: GAMED_LOG_LEVEL) and a YAML key (log-level: debug) in the file named by
 --config or GAMED_CONFIG. "gamed config" shows the outcome.`,
@@ -82,6 +83,9 @@ func serve(e *env, in config.Input, l *config.Loaded) error {
 			switch {
 			case s == syscall.SIGHUP:
 				reload(log, level, in, l)
+				if err := n.Reload(); err != nil {
+					log.Error("keys and certificates not all read again", "err", err)
+				}
 			case stopping:
 				log.Warn("stopping now", "signal", s.String())
 				n.Kill()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -22,6 +23,8 @@ type puppet struct {
 	fail   chan error   // ends Run
 	killed chan struct{}
 	once   sync.Once
+
+	reloads atomic.Int32
 }
 
 func newPuppet() *puppet {
@@ -34,6 +37,7 @@ func (p *puppet) Ready() (bool, []string)             { return true, nil }
 func (p *puppet) Addrs() addrs {
 	return addrs{Node: p.opt.Config.Node, Players: "127.0.0.1:1", Mesh: "127.0.0.1:2", Gossip: "127.0.0.1:3", Admin: "127.0.0.1:4"}
 }
+func (p *puppet) Reload() error    { p.reloads.Add(1); return nil }
 func (p *puppet) Cut(string, bool) {}
 func (p *puppet) View() view       { return view{} }
 func (p *puppet) Run(ctx context.Context) error {

@@ -12,6 +12,8 @@ import (
 type server interface {
 	// Run serves until ctx ends, then drains within the configured time: an error says that it could not, or why it failed.
 	Run(ctx context.Context) error
+	// Reload reads keys, certificates and tokens again. What is broken leaves in force what was.
+	Reload() error
 	// Kill ends it as kill -9 would; Run returns.
 	Kill()
 	Ready() (ok bool, reasons []string)
