@@ -1,0 +1,186 @@
+package ownership
+
+import (
+	"slices"
+
+	"gamed/internal/shard"
+)
+
+// change is a table that replaces another.
+type change struct {
+	old, t  *shard.Table
+	alive   map[shard.NodeID]bool
+	follows bool // t is of the lineage of old
+	skipped bool // there was a table between them
+	retire  []uint16
+	gather  []uint16
+}
+
+// install finds out what a table means for each partition.
+func (m *Machine) install(t *shard.Table) {
+	if !t.Newer(m.table) {
+		m.do(Stale{"table"})
+		return
+	}
+	c := &change{old: m.table, t: t, alive: map[shard.NodeID]bool{}, follows: t.Follows(m.table)}
+	for _, id := range t.Nodes {
+		c.alive[id] = true
+	}
+	c.skipped = c.old.Term > 0 && (len(t.History) == 0 || t.History[0] != c.old.Hash)
+	if c.skipped {
+		m.skipped = skip{c.old.Term, t.Term, m.now}
+	}
+	m.table = t
+	if !c.follows {
+		m.healed, m.healedAt = t.Term, m.now
+	}
+	m.cancel()
+	for p := range uint16(shard.Partitions) {
+		m.note(c, p)
+		if owner, ok := t.OwnerOf(p); ok && owner == m.self {
+			m.gain(c, p)
+		} else {
+			m.lose(c, p)
+		}
+	}
+	m.do(PutInForce{t})
+	if len(c.retire) > 0 {
+		m.do(Retire{c.retire})
+	}
+	m.gather(c.gather, 0, 1)
+	m.overdue() // rivals who are gone
+	m.catchUp()
+}
+
+// note remembers what is not on the backup yet.
+func (m *Machine) note(c *change, p uint16) {
+	before, had := c.old.OwnerOf(p)
+	owner, owned := c.t.OwnerOf(p)
+	x, _ := c.old.BackupOf(p)
+	y, _ := c.t.BackupOf(p)
+	if had && owned && c.alive[before] && (before != owner || x != y) {
+		m.moved[p] = m.now
+	}
+	if _, ok := c.t.RivalOf(p); ok {
+		m.healed, m.healedAt = c.t.Term, m.now
+	}
+}
+
+func (m *Machine) movedLately(p uint16) bool { return m.moved[p] > 0 && m.now-m.moved[p] < Recently }
+
+// lose is for a partition that the table does not give to this node.
+func (m *Machine) lose(c *change, p uint16) {
+	owner, owned := c.t.OwnerOf(p)
+	before, had := c.old.OwnerOf(p)
+	a := m.parts[p]
+	ran := had && before == m.self && (a == nil || a.runs && !a.pass)
+	if a != nil {
+		a.activating = 0
+		for _, h := range m.empty(a) {
+			if owned {
+				m.do(Pass{owner, h.env})
+			} else {
+				m.do(Refuse{h.from, h.env, NoOwner})
+			}
+		}
+		if !a.pass {
+			a.pass, a.since, a.gone, a.runs = true, m.now, a.runs, false
+		}
+		if a.other = a.other || !c.follows; a.next == nil && owned {
+			a.next = &give{Origin: Origin{Part: p, Term: c.t.PartTerm[p], Token: a.term, Follows: c.old.Hash}, to: owner}
+		}
+	}
+	g := &give{Origin: Origin{Part: p, Term: c.t.PartTerm[p], Token: c.old.PartTerm[p], Follows: c.old.Hash, Rival: !c.follows}, to: owner}
+	switch rival, split := c.t.RivalOf(p); {
+	case ran && owned:
+		m.ahead[p] = g
+		m.give(g, false, 0)
+	case a != nil || ran || c.follows || !split:
+	case rival == m.self:
+		m.do(SetAside{p, g.Term})
+		m.give(g, true, g.Term)
+	case c.wasBackup(m.self, p):
+		m.do(SetAside{p, g.Term})
+	}
+	if a != nil {
+		m.ready(a)
+	} else if b, ok := c.t.BackupOf(p); !ok || b != m.self {
+		c.retire = append(c.retire, p)
+	}
+}
+
+func (c *change) wasBackup(id shard.NodeID, p uint16) bool {
+	b, ok := c.old.BackupOf(p)
+	return ok && b == id
+}
+
+// gain is for a partition that the table gives to this node.
+func (m *Machine) gain(c *change, p uint16) {
+	before, had := c.old.OwnerOf(p)
+	a := m.parts[p]
+	delete(m.ahead, p)
+	switch {
+	case had && before == m.self && (a == nil || a.runs && !a.pass):
+		// It goes on, unless others may have had it meanwhile.
+		if c.skipped && c.follows && c.old.PartTerm[p] != c.t.PartTerm[p] && len(c.t.Nodes) > 1 {
+			a = m.await(p)
+			c.gather = append(c.gather, p)
+		}
+	case a != nil && !a.gone:
+		a.pass, a.since, a.next = false, m.now, nil
+		if !a.runs && !a.here && a.gather == 0 && !c.alive[a.from] {
+			c.gather = append(c.gather, p)
+		}
+	case c.follows && had && c.alive[before], c.old.Term == 0 && len(c.t.History) > 0:
+		a = m.await(p)
+		if !c.skipped { // else it may be another who had it last
+			a.from, a.token = before, c.old.PartTerm[p]
+		}
+		if w, ok := m.words[p]; ok && a.takes(w.From, &w.Origin) {
+			a.here = true
+		}
+	default:
+		a = m.await(p)
+		a.fork = c.splitFrom(m.self, p)
+		if a.here = c.old.Term == 0 || len(c.t.Nodes) == 1 || !m.unsure(c, p); !a.here {
+			c.gather = append(c.gather, p)
+		}
+	}
+	delete(m.words, p)
+	if node, ok := c.t.RivalOf(p); ok && node != m.self {
+		if a == nil {
+			a = m.await(p)
+			a.runs = true
+		}
+		w, came := m.rivals[p]
+		a.rivals = append(a.rivals, rival{node: node, term: c.t.PartTerm[p], here: came && w.Term == c.t.PartTerm[p]})
+	}
+	delete(m.rivals, p)
+	if a != nil {
+		a.needs, a.activating = max(a.needs, c.t.Term), 0
+	}
+}
+
+// unsure says whether others may have newer copies of a partition than this node, which is to make its entities from copies.
+func (m *Machine) unsure(c *change, p uint16) bool {
+	if !c.follows || c.skipped || m.movedLately(p) {
+		return true
+	}
+	if last, ok := c.old.LastBackupOf(p); ok && last.ID == m.self {
+		return false
+	}
+	return !c.wasBackup(m.self, p)
+}
+
+// splitFrom says whether the owner before may live, unseen, and go on.
+func (c *change) splitFrom(self shard.NodeID, p uint16) bool {
+	before, had := c.old.OwnerOf(p)
+	if !had {
+		last, ok := c.old.LastOwnerOf(p)
+		if !ok {
+			return false
+		}
+		before = last.ID
+	}
+	return before != self && slices.ContainsFunc(c.t.Missing, func(x shard.Missing) bool { return x.ID == before && !x.Dead })
+}
