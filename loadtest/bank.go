@@ -18,6 +18,7 @@ import (
 type BankOptions struct {
 	Nodes    *Nodes        // the cluster, or
 	Addrs    []string      // players' addresses of one that runs already
+	At       []string      // nodes that players begin at; default all
 	Players  int           // default 200
 	Duration time.Duration // how long they deposit, default 15 s; longer if the kills take longer
 	Pause    time.Duration // mean time between an acknowledged deposit and the player's next, default 40 ms
@@ -46,6 +47,8 @@ type Deposits struct {
 	Repeated     int64 `json:"repeated"` // sent again under the same id, because the outcome was unknown
 	Broken       int64 `json:"broken"`   // connections cut by the harness
 	Left         int64 `json:"left"`     // sessions left without BYE by the harness
+	Connects     int64 `json:"connects"` // WELCOMEs, first ones included
+	Sessions     int64 `json:"sessions"` // begun
 }
 
 func (o BankOptions) withDefaults() (BankOptions, error) {
@@ -222,7 +225,7 @@ func (v *vault) recoveries() (took []time.Duration) {
 }
 
 func (v *vault) report() *Report {
-	rec := &BankRecord{Stuck: v.stuck, Forks: v.o.Forks, Recovered: v.recoveries()}
+	rec := &BankRecord{Stuck: v.stuck, Forks: v.o.Forks, Calm: v.o.Break < 0, Recovered: v.recoveries()}
 	sum := &Deposits{}
 	r := &Report{Scenario: "bank", Seed: v.o.Seed, Nodes: len(v.o.Addrs), Players: len(v.savers), Codes: map[string]int64{}, Deposits: sum, Killed: v.killed}
 	for _, s := range v.savers {
@@ -231,6 +234,8 @@ func (v *vault) report() *Report {
 		sum.Repeated += s.repeated
 		sum.Broken += s.broken.Load()
 		sum.Left += s.left
+		sum.Connects += s.rec.Connects
+		sum.Sessions += s.rec.Sessions
 		for code, n := range s.rec.Codes {
 			r.Codes[code] += n
 		}

@@ -11,6 +11,7 @@ type BankRecord struct {
 	Savers []*SaverRecord
 	Died   []string // nodes that ended by themselves, and what they said
 	Forks  bool     // both sides of a split may have served
+	Calm   bool     // the harness left no session
 
 	Recovered []time.Duration // after a kill, of each player it affected; Never: he was not served again
 	Stuck     string          // why the cluster did not become whole after a kill; "": it did
@@ -25,6 +26,8 @@ type SaverRecord struct {
 	Codes    map[string]int64 // outcomes of all attempts
 	Balance  int64            // at the end
 	Problem  string           // why it is not known
+
+	Connects, Sessions int64 // WELCOMEs, and those that began a session, until the last deposit
 }
 
 // Deposit is one operation, acknowledged at most once however often it was sent.
@@ -74,6 +77,9 @@ func JudgeBank(r *BankRecord) []Violation {
 			if due += d.Amount; d.Balance != due && !r.Forks {
 				f.add(ReplyWrong, "%s, deposit %s of %d: told %d, want %d", s.Name, d.ID, d.Amount, d.Balance, due)
 			}
+		}
+		if r.Calm && !r.Forks && s.Sessions > 1 {
+			f.add(SessionLost, "%s had %d sessions", s.Name, s.Sessions)
 		}
 		most := due
 		switch {

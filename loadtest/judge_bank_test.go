@@ -34,6 +34,8 @@ func TestJudgeBank(t *testing.T) {
 		{"all slow", func(r *BankRecord) { r.Recovered = []time.Duration{time.Second, 6 * time.Second} }, []Kind{SlowRecovery}},
 		{"one very slow", func(r *BankRecord) { r.Recovered = append(make([]time.Duration, 200), 11*time.Second) }, []Kind{SlowRecovery}},
 		{"quick enough", func(r *BankRecord) { r.Recovered = append(make([]time.Duration, 200), 9*time.Second) }, nil},
+		{"a session lost", func(r *BankRecord) { r.Calm, r.Savers[0].Sessions = true, 2 }, []Kind{SessionLost}},
+		{"a session left", func(r *BankRecord) { r.Savers[0].Sessions = 2 }, nil},
 		{"never whole", func(r *BankRecord) { r.Stuck = "a has no table" }, []Kind{Stalled}},
 	} {
 		r := perfectBank()

@@ -35,6 +35,7 @@ type addresses struct {
 // process is one gamed. Its fields do not change after startProcess.
 type process struct {
 	name string
+	host string // of the lab
 	addr addresses
 	lab  *netlab.Lab // nil: it is on loopback
 	cmd  *exec.Cmd
@@ -42,24 +43,24 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// startProcess runs gamed serve and waits for its first line: with free ports on loopback, or on the host of its name in a network of
-// its own, with the default ports and admin on the host's loopback. join is other nodes' gossip addresses.
+// startProcess runs gamed serve and waits for its first line: with free ports on loopback, or on its host in a network of its own with the
+// default ports, admin on the host's loopback. join is other nodes' gossip addresses.
 func startProcess(ctx context.Context, o NodesOptions, name string, join []string, with Extra, copyLog io.Writer) (*process, error) {
 	line := []string{"serve", "--node", name}
 	players, mesh, gossip, admin := "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	command := exec.Command
 	if o.Lab != nil {
-		host := o.Lab.Addr(name)
+		host := o.Lab.Addr(with.Host)
 		players, mesh, gossip, admin = host+":7300", host+":7301", host+":7302", "127.0.0.1:7303"
 		line = append(line, "--insecure")
-		command = func(file string, args ...string) *exec.Cmd { return o.Lab.Command(name, file, args...) }
+		command = func(file string, args ...string) *exec.Cmd { return o.Lab.Command(with.Host, file, args...) }
 	}
 	line = append(line, "--listen", players, "--mesh", mesh, "--gossip", gossip, "--admin", admin)
 	if len(join) > 0 {
 		line = append(line, "--join", strings.Join(join, ","))
 	}
 	line = slices.Concat(line, o.Args, with.Args)
-	p := &process{name: name, lab: o.Lab, cmd: command(o.Binary, line...), log: &tail{copyTo: copyLog}, done: make(chan struct{})}
+	p := &process{name: name, host: with.Host, lab: o.Lab, cmd: command(o.Binary, line...), log: &tail{copyTo: copyLog}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), with.Env...)
 	first := &firstLine{got: make(chan []byte, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = first, p.log
@@ -104,7 +105,7 @@ func (p *process) kill() error {
 func (p *process) dial(ctx context.Context, admin bool) (net.Conn, error) {
 	switch {
 	case p.lab != nil && admin:
-		return p.lab.Dial(ctx, p.name, p.addr.Admin)
+		return p.lab.Dial(ctx, p.host, p.addr.Admin)
 	case p.lab != nil:
 		return p.lab.Dial(ctx, netlab.Outside, p.addr.Players)
 	case admin:

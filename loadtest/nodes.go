@@ -37,6 +37,7 @@ type NodesOptions struct {
 type Extra struct {
 	Args []string // further flags
 	Env  []string // further variables, NAME=VALUE
+	Host string   // of the lab; default the node's name
 }
 
 // Nodes is a cluster of real processes, on loopback or in a network of its own. Methods may be called from any goroutine.
@@ -87,7 +88,7 @@ func StartNodes(ctx context.Context, o NodesOptions) (*Nodes, error) {
 	n.http = &http.Client{Transport: &http.Transport{DialContext: n.dialAdmin}, Timeout: 5 * time.Second}
 	var err error
 	if names := HostNames(o.Count); o.AtOnce {
-		err = n.startAll(ctx, names)
+		err = n.StartAll(ctx, names...)
 	} else {
 		for _, name := range names {
 			if err = n.Start(ctx, name, Extra{}); err != nil {
@@ -105,8 +106,8 @@ func StartNodes(ctx context.Context, o NodesOptions) (*Nodes, error) {
 	return n, nil
 }
 
-// startAll starts these nodes at the same moment.
-func (n *Nodes) startAll(ctx context.Context, names []string) error {
+// StartAll starts these nodes at the same moment.
+func (n *Nodes) StartAll(ctx context.Context, names ...string) error {
 	errs := make([]error, len(names))
 	var all sync.WaitGroup
 	for i, name := range names {
@@ -128,12 +129,15 @@ func (n *Nodes) Start(ctx context.Context, name string, with Extra) error {
 			join = append(join, p.addr.Gossip)
 		}
 	}
+	if with.Host == "" {
+		with.Host = name
+	}
 	if lab := n.opt.Lab; lab != nil {
-		if lab.Addr(name) == "" {
-			return fmt.Errorf("start %s: the lab has no such host", name)
+		if lab.Addr(with.Host) == "" {
+			return fmt.Errorf("start %s: the lab has no host %s", name, with.Host)
 		}
 		for _, host := range lab.Hosts() {
-			if host != name {
+			if host != with.Host {
 				join = append(join, lab.Addr(host)+":7302")
 			}
 		}

@@ -82,7 +82,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		line("show", "%d questions, %d winners, %d each", r.Questions, r.Winners, r.Share)
 	}
 	if d := r.Deposits; d != nil {
-		line("deposits", "%d acknowledged, %d sent again, %d connections broken, %d sessions left", d.Acknowledged, d.Repeated, d.Broken, d.Left)
+		line("deposits", "%d acknowledged, %d sent again, %d connections broken, %d sessions left, %d connections and %d sessions in all", d.Acknowledged, d.Repeated, d.Broken, d.Left,
+			d.Connects, d.Sessions)
 	}
 	if w := r.Words; w != nil {
 		line("words", "%d said and acknowledged, %d heard", w.Said, w.Heard)

@@ -53,8 +53,18 @@ func (s *saver) save(ctx context.Context, stop <-chan struct{}) {
 	}
 	done()
 	s.side.Wait()
+	s.count()
 	if s.client != nil {
 		_ = s.client.Close() // always nil
+	}
+}
+
+// count enters what the client says of itself.
+func (s *saver) count() {
+	if s.client != nil {
+		sum := s.client.Stats()
+		s.rec.Connects += int64(sum.Connects)
+		s.rec.Sessions += int64(sum.Sessions)
 	}
 }
 
@@ -98,6 +108,7 @@ func (s *saver) deposit(ctx context.Context, d *Deposit) bool {
 		}
 		select {
 		case <-s.client.Done(): // it was left
+			s.count()
 			s.client = nil
 		case <-time.After(20 * time.Millisecond): // unknown: the client has waited; a code: it has retried
 		}
@@ -107,8 +118,17 @@ func (s *saver) deposit(ctx context.Context, d *Deposit) bool {
 
 // login begins a new session on any node.
 func (s *saver) login(ctx context.Context) (*client.Client, error) {
-	addrs := slices.Clone(s.vault.o.Addrs)
-	s.random.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	first := slices.Clone(s.vault.o.At)
+	var others []string
+	for _, addr := range s.vault.o.Addrs {
+		if !slices.Contains(first, addr) {
+			others = append(others, addr)
+		}
+	}
+	for _, list := range [][]string{first, others} {
+		s.random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	}
+	addrs := append(first, others...)
 	at := time.Now()
 	c, err := client.Dial(ctx, addrs, client.Options{Name: s.rec.Name, Dialer: s.dial, CallTimeout: 15 * time.Second, BackoffMax: 500 * time.Millisecond,
 		OnConnect: func(w client.Connected) { s.node.Store(w.Node) }})

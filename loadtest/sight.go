@@ -11,14 +11,16 @@ import (
 
 // Sight is what one node says of the cluster at one moment.
 type Sight struct {
-	Node   string
-	Ready  string   // "", or why it takes no players
-	Linked []string // members whose links work, itself included
-	Term   uint64
-	Hash   string   // of its table
-	Owner  []string // by partition; "" for nobody
-	Backup []string
-	Err    error // it did not answer
+	Node  string
+	Ready string // "", or why it takes no players
+	// Degraded says that it warns its players.
+	Degraded bool
+	Linked   []string // members whose links work, itself included
+	Term     uint64
+	Hash     string   // of its table
+	Owner    []string // by partition; "" for nobody
+	Backup   []string
+	Err      error // it did not answer
 }
 
 // Look asks these nodes, all at the same time.
@@ -34,6 +36,7 @@ func (n *Nodes) Look(ctx context.Context, names ...string) []Sight {
 
 func (n *Nodes) look(ctx context.Context, name string) Sight {
 	s := Sight{Node: name}
+	var stats struct{ Degraded bool }
 	var members []struct{ Node, State string }
 	var table struct {
 		Term       uint64
@@ -42,6 +45,9 @@ func (n *Nodes) look(ctx context.Context, name string) Sight {
 	}
 	if err := n.Get(ctx, name, "/readyz", nil); err != nil {
 		s.Ready = err.Error()
+	}
+	if s.Err = n.Get(ctx, name, "/api/v1/stats", &stats); s.Err != nil {
+		return s
 	}
 	if s.Err = n.Get(ctx, name, "/api/v1/members", &members); s.Err != nil {
 		return s
@@ -54,6 +60,7 @@ func (n *Nodes) look(ctx context.Context, name string) Sight {
 			s.Linked = append(s.Linked, m.Node)
 		}
 	}
+	s.Degraded = stats.Degraded
 	s.Term, s.Hash = table.Term, table.Hash
 	for _, p := range table.Partitions {
 		s.Owner, s.Backup = append(s.Owner, p.Owner), append(s.Backup, p.Backup)

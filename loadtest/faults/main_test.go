@@ -1,0 +1,86 @@
+package faults
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gamed/loadtest"
+	"gamed/loadtest/netlab"
+)
+
+var (
+	seed = flag.Uint64("faults.seed", 0, "of what the players do and what is broken; 0: by the clock")
+	full = flag.Bool("faults.all", false, "run all cases, in full")
+
+	gamed   string // the binary under test
+	missing error  // why no lab can be made here
+)
+
+func TestMain(m *testing.M) {
+	// Most of the time is spent waiting for deadlines of the nodes.
+	if err := flag.Set("test.parallel", "3"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	flag.Parse()
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	dir, err := os.MkdirTemp("", "faults")
+	if err == nil {
+		err = prepare(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+func prepare(dir string) (err error) {
+	if missing = netlab.Check(); missing != nil {
+		return nil
+	}
+	if gamed = os.Getenv("LOADTEST_GAMED"); gamed != "" {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer stop()
+	gamed, err = loadtest.Build(ctx, dir)
+	return err
+}
+
+// inFull skips a case that only the long run has.
+func inFull(t *testing.T) {
+	t.Helper()
+	if !*full {
+		t.Skip("only with -faults.all")
+	}
+}
+
+// length is how long something lasts in the short run and in the full one.
+func length(short, long time.Duration) time.Duration {
+	if *full {
+		return long
+	}
+	return short
+}
+
+// random is the test's generator.
+func random(t *testing.T) *rand.Rand {
+	var h uint64
+	for _, c := range t.Name() {
+		h = h*31 + uint64(c)
+	}
+	return rand.New(rand.NewPCG(*seed, h))
+}
