@@ -92,6 +92,9 @@ func (c *Cluster) Queue(to shard.NodeID, e *envelope.Envelope) error { return c.
 // Flush sends what Queue queued, to all nodes.
 func (c *Cluster) Flush() { c.mesh.Flush() }
 
+// Backlog is how many bytes that were sent to a node wait in this process; false: there is no link.
+func (c *Cluster) Backlog(to shard.NodeID) (bytes int, up bool) { return c.mesh.Backlog(to) }
+
 // MeshAddr and GossipAddr are where this node listens, ports picked.
 func (c *Cluster) MeshAddr() net.Addr { return c.listen.Addr() }
 

@@ -10,6 +10,7 @@ import (
 
 	"gamed/internal/admin"
 	"gamed/internal/envelope"
+	"gamed/internal/replica"
 	"gamed/internal/shard"
 	"gamed/internal/state"
 )
@@ -22,7 +23,14 @@ type handover struct {
 	parts []uint16
 
 	mu    sync.Mutex // guards gives
-	gives []envelope.Envelope
+	gives []given
+}
+
+// given is an entity that leaves.
+type given struct {
+	key   string
+	part  uint16
+	whole *state.Change
 }
 
 // giving is the Event of a Replicate that hands an entity over.
@@ -30,11 +38,10 @@ const giving = "give"
 
 // add takes an entity that leaves this node. A copy stays, should the new owner die before its backup has it.
 func (h *handover) add(key string, part uint16, whole *state.Change) {
-	e := envelope.Envelope{Kind: envelope.Replicate, Part: part, Term: h.table.PartTerm[part], Key: key, Ref: 1, Flags: envelope.FlagWhole, Event: giving, Payload: whole.Append(nil)}
-	h.n.copies.Keep(&e, time.Now())
+	h.n.copies.Keep(part, key, h.table.PartTerm[part], whole.Sections(), time.Now())
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.gives = append(h.gives, e)
+	h.gives = append(h.gives, given{key, part, whole})
 }
 
 // begin registers a handover, so that given waits for it; it must be run.
@@ -55,8 +62,8 @@ func (h *handover) run() {
 	h.mu.Lock()
 	gives := h.gives
 	h.mu.Unlock()
-	for i := range gives {
-		h.send(&gives[i])
+	for _, g := range gives {
+		h.give(g)
 	}
 	if len(h.parts) > 0 {
 		h.n.awaitMarks(h.table)
@@ -75,12 +82,24 @@ func (h *handover) done() {
 	n.term = max(n.term, h.table.Term)
 }
 
-func (h *handover) send(e *envelope.Envelope) {
-	to, ok := h.table.OwnerOf(e.Part)
+// give sends one entity, in pieces.
+func (h *handover) give(g given) {
+	to, ok := h.table.OwnerOf(g.part)
 	if !ok {
 		return
 	}
-	if err := h.n.patiently(h.n.ctx, to, e); err != nil && h.n.ctx.Err() == nil {
+	e := envelope.Envelope{Kind: envelope.Replicate, Part: g.part, Term: h.table.PartTerm[g.part], Key: g.key, Event: giving}
+	h.note(&e, to, replica.Pieces(e, g.whole, func(piece *envelope.Envelope) error { return h.n.inBulk(h.n.ctx, to, piece) }))
+}
+
+func (h *handover) send(e *envelope.Envelope) {
+	if to, ok := h.table.OwnerOf(e.Part); ok {
+		h.note(e, to, h.n.patiently(h.n.ctx, to, e))
+	}
+}
+
+func (h *handover) note(e *envelope.Envelope, to shard.NodeID, err error) {
+	if err != nil && h.n.ctx.Err() == nil {
 		h.n.log.Warn("the new owner of an entity was gone before it had it; the copies go on", "key", e.Key, "partition", e.Part, "to", to.Name, "err", err)
 	}
 }

@@ -65,8 +65,12 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 	case envelope.Replicate:
 		l.replicate(from, e)
 	case envelope.Handoff:
-		if e.Event == marking {
+		switch e.Event {
+		case marking:
 			l.n.moving.marked(from, e.Term)
+			return
+		case crediting:
+			l.n.bulk.credited(from, int(min(e.Ref, maxCredit)))
 			return
 		}
 		l.n.handedOff(e.Part, e.Term)
@@ -116,18 +120,18 @@ func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
 
 // replicate keeps a change of an entity that lives on another node, and says so.
 func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
-	if e.Flags&envelope.FlagFill != 0 {
-		l.n.copies.Fill(e)
-		return
+	if e.Flags&envelope.FlagFill != 0 || e.Event == giving {
+		defer l.n.credit(from, len(e.Payload))
 	}
-	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
+	if e.Flags&envelope.FlagFill != 0 {
+		l.n.copies.Fill(from, e)
 		return
 	}
 	if e.Event == giving && l.n.passes(e.Part, e.Term) {
-		l.n.copies.Keep(e, time.Now()) // until the word comes that it is all
+		l.n.copies.Pass(e, time.Now()) // until the word comes that it is all
 		return
 	}
-	if e.Term < l.n.router.Table().PartTerm[e.Part] {
+	if int(e.Part) < shard.Partitions && e.Term < l.n.router.Table().PartTerm[e.Part] {
 		return // an owner that was replaced
 	}
 	if l.n.runs(e.Part) {
@@ -136,7 +140,10 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 	if !l.n.copies.Apply(e) {
 		return // a gap: the owner sends the whole state again
 	}
-	a := envelope.Envelope{Kind: envelope.Acked, Part: e.Part, Term: e.Term, Key: e.Key, Ref: e.Ref}
+	if e.Event == giving {
+		return // nobody waits for an answer but the word that this was all
+	}
+	a := envelope.Envelope{Kind: envelope.Acked, Part: e.Part, Term: e.Term, Conn: e.Conn, Key: e.Key, Ref: e.Ref, Flags: e.Flags & envelope.FlagMore}
 	_ = l.n.cluster.Send(from, &a) // the owner asks again
 }
 

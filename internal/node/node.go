@@ -70,6 +70,7 @@ type Node struct {
 	moving     moving
 	installing sync.RWMutex // held while a table is put in force; see collecting
 	handing    handing
+	bulk       bulk
 	serving    chan struct{}
 	draining   atomic.Bool
 	health     degraded
@@ -182,7 +183,12 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 		n.dead.Add(l)
 		n.log.Error("a handler panicked", "key", l.Key, "what", l.What, "cause", l.Cause, "stack", l.Stack)
 	}
-	n.policy = &replica.Policy{Router: n.router, Local: cfg.Ack == "local", Refused: func(e *envelope.Envelope, why error) {
+	pace := replica.NewPacer(replica.PacerOptions{Backlog: n.cluster.Backlog})
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "replica", Name: "too_large_total",
+		Help: "Attempts to back up an entity whose state is larger than 64 MiB."}, func() float64 { return float64(pace.TooLarge()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "replica", Name: "refused_total",
+			Help: "Changes and copies of other nodes that were not taken: damaged, too large, of an earlier owner, or after a gap."}, func() float64 { return float64(n.copies.Refused()) }))
+	n.policy = &replica.Policy{Router: n.router, Local: cfg.Ack == "local", Pace: pace, Refused: func(e *envelope.Envelope, why error) {
 		local{n}.Refused(n.router.Self(), e, why)
 	}}
 	n.players = &player.Deps{Replica: n.policy, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),

@@ -12,6 +12,7 @@ import (
 
 	"gamed/internal/admin"
 	"gamed/internal/envelope"
+	"gamed/internal/replica"
 	"gamed/internal/shard"
 )
 
@@ -246,9 +247,13 @@ func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
 		if err != nil || p >= shard.Partitions {
 			return sent, fmt.Errorf("%w: partition %q", admin.ErrInvalid, word)
 		}
-		for key, payload := range n.copies.Peek(uint16(p)) {
-			e := envelope.Envelope{Kind: envelope.Replicate, Part: uint16(p), Key: key, Flags: envelope.FlagWhole | envelope.FlagFill, Payload: payload}
-			if err := n.patiently(ctx, to, &e); err != nil {
+		for _, key := range n.copies.Keys(uint16(p)) {
+			c, whole, ok := n.copies.Peek(uint16(p), key)
+			if !ok {
+				continue
+			}
+			e := envelope.Envelope{Kind: envelope.Replicate, Part: uint16(p), Term: c.Term, Conn: c.Life, Key: key, Ref: c.Seq, Flags: envelope.FlagFill}
+			if err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { return n.inBulk(ctx, to, piece) }); err != nil {
 				return sent, fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 			}
 			sent++

@@ -93,7 +93,7 @@ func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
 	p.start()
 	switch e.Kind {
 	case envelope.Acked:
-		p.o.Acked(p.d.Replica, e.Ref)
+		p.o.Acked(p.d.Replica, w.Now(), e)
 	case envelope.Frames:
 		p.frames(w, e)
 	case envelope.Hello:

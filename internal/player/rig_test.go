@@ -175,7 +175,7 @@ func (r *rig) take(e *envelope.Envelope) {
 	}
 	r.mu.Unlock()
 	if ok {
-		a := envelope.Envelope{Kind: envelope.Acked, Key: e.Key, Part: e.Part, Ref: e.Ref}
+		a := envelope.Envelope{Kind: envelope.Acked, Key: e.Key, Part: e.Part, Conn: e.Conn, Ref: e.Ref, Flags: e.Flags & envelope.FlagMore}
 		_ = r.workers.Post(&a)
 	}
 }

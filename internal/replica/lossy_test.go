@@ -30,6 +30,7 @@ type world struct {
 	sends  uint64
 	said   map[uint64]bool // changes that were told of
 
+	piece   int    // length of pieces
 	filling uint64 // the number that the present backup must have to be able to take over
 
 	states map[[2]uint64]state.Sections // the owner's state by life and number
@@ -46,14 +47,15 @@ type life struct {
 	state   state.Sections
 	changes []uint64 // this entity's history, with those it began with
 	sent    map[uint64]int
+	taken   state.Sections // the whole state that was asked for last
 	last    uint64
 	broken  bool // its link refuses
 	dead    bool
 }
 
 type flying struct {
-	to envelope.NodeID
-	b  []byte
+	from, to envelope.NodeID
+	b        []byte
 }
 
 func (l *life) Self() envelope.NodeID { return l.node }
@@ -97,12 +99,15 @@ func (l *life) ToNode(n envelope.NodeID, e *envelope.Envelope) error {
 	if l.broken {
 		return shard.ErrBusy
 	}
-	l.w.states[[2]uint64{e.Conn, e.Ref}] = maps.Clone(l.state)
-	l.w.wire = append(l.w.wire, flying{n, e.Append(nil)})
+	if f := l.o.fill; f != nil && e.Ref == f.end {
+		l.w.states[[2]uint64{e.Conn, e.Ref}] = l.taken
+	}
+	l.w.wire = append(l.w.wire, flying{l.node, n, e.Append(nil)})
 	return nil
 }
 
 func (l *life) whole(c *state.Change) {
+	l.taken = maps.Clone(l.state)
 	for k, v := range l.state {
 		c.Put(k, v)
 	}
@@ -128,6 +133,9 @@ func (l *life) message(changes bool) {
 	}
 	l.o.Route(&envelope.Envelope{Kind: envelope.Reply, Ref: l.w.sends, Offset: uint64(len(l.changes))})
 	l.o.Finish(&l.p, l.w.now, key, &c, l.whole)
+	if changes {
+		l.w.states[[2]uint64{l.o.life, l.o.last}] = maps.Clone(l.state)
+	}
 }
 
 func newWorld(t interface {
@@ -145,7 +153,12 @@ func newWorld(t interface {
 
 func (w *world) begin(node envelope.NodeID, s state.Sections, changes []uint64) *life {
 	l := &life{w: w, node: node, table: w.table, state: s, changes: changes, sent: map[uint64]int{}}
-	l.p = Policy{Router: l, Refused: func(*envelope.Envelope, error) {}}
+	l.p.Router, l.p.Refused, l.p.PieceSize = l, func(*envelope.Envelope, error) {}, w.piece
+	for _, other := range w.lives { // numbers of lives are of one node
+		if other.node == node {
+			l.p.lives.Add(1)
+		}
+	}
 	w.filling = 0
 	w.lives = append(w.lives, l)
 	return l
@@ -160,7 +173,7 @@ func (w *world) backup() (envelope.NodeID, bool) {
 // copyOf is the copy a node has, nil when it has none.
 func (w *world) copyOf(n envelope.NodeID) state.Sections {
 	if c := w.stores[n].parts[shard.PartitionOf(key)]; c != nil && c.entities[key] != nil {
-		return c.entities[key].sections
+		return c.entities[key].Sections
 	}
 	return nil
 }
@@ -173,7 +186,7 @@ func (w *world) filled() bool {
 	}
 	c := w.stores[b].parts[shard.PartitionOf(key)]
 	o := &w.owner().o
-	return c != nil && c.entities[key] != nil && o.life != 0 && c.entities[key].life == o.life && c.entities[key].seq >= w.filling
+	return c != nil && c.entities[key] != nil && o.life != 0 && c.entities[key].Term == w.term && c.entities[key].Life == o.life && c.entities[key].Seq >= w.filling
 }
 
 // deliver hands over one of what is on the way; keep leaves it there too.
@@ -189,7 +202,7 @@ func (w *world) deliver(i int, keep bool) {
 	if e.Kind == envelope.Acked { // to whoever runs the entity there now, as a node would
 		for _, l := range slices.Backward(w.lives) {
 			if l.node == f.to {
-				l.o.Acked(&l.p, e.Ref)
+				l.o.Acked(&l.p, w.now, &e)
 				return
 			}
 		}
@@ -198,12 +211,8 @@ func (w *world) deliver(i int, keep bool) {
 	if !w.stores[f.to].Apply(&e) {
 		return
 	}
-	a := envelope.Envelope{Kind: envelope.Acked, Key: key, Ref: e.Ref}
-	for _, l := range w.lives {
-		if l.o.life == e.Conn {
-			w.wire = append(w.wire, flying{l.node, a.Append(nil)})
-		}
-	}
+	a := envelope.Envelope{Kind: envelope.Acked, Key: key, Conn: e.Conn, Ref: e.Ref, Flags: e.Flags & envelope.FlagMore}
+	w.wire = append(w.wire, flying{f.to, f.from, a.Append(nil)})
 }
 
 // install gives the newest table to a life, as a node's Rebase does.
@@ -228,15 +237,15 @@ func (w *world) check() {
 			continue
 		}
 		e := c.entities[key]
-		want := w.states[[2]uint64{e.life, e.seq}]
-		if !maps.EqualFunc(e.sections, want, bytes.Equal) {
-			w.t.Fatalf("the copy on %s at %d is %v, the state was %v", n.Name, e.seq, e.sections, want)
+		want := w.states[[2]uint64{e.Life, e.Seq}]
+		if !maps.EqualFunc(e.Sections, want, bytes.Equal) {
+			w.t.Fatalf("the copy on %s at %d is %v, the state was %v", n.Name, e.Seq, e.Sections, want)
 		}
-		id := [3]uint64{n.Boot, e.life, e.term}
-		if w.at[id] > e.seq {
-			w.t.Fatalf("the copy on %s went back from %d to %d", n.Name, w.at[id], e.seq)
+		id := [3]uint64{n.Boot, e.Life, e.Term}
+		if w.at[id] > e.Seq {
+			w.t.Fatalf("the copy on %s went back from %d to %d", n.Name, w.at[id], e.Seq)
 		}
-		w.at[id] = e.seq
+		w.at[id] = e.Seq
 	}
 }
 
@@ -273,6 +282,9 @@ func (w *world) takeover() {
 			w.t.Fatalf("change %d was told of and is lost: %s has %v", c, heir.Name, changes)
 		}
 	}
+	for _, c := range changes { // it was on two nodes
+		w.said[c] = true
+	}
 	l := w.begin(heir, maps.Clone(sections), changes)
 	l.o.Again(&l.p, w.now, key, l.whole)
 }
@@ -282,6 +294,8 @@ func (w *world) takeover() {
 func TestWhatIsToldOfIsOnTheBackup(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
+		w.piece = rapid.SampledFrom([]int{0, 1, 12}).Draw(t, "piece") // 0: all at once
+		w.owner().p.PieceSize = w.piece
 		some := func(t *rapid.T) *life { // mostly the owner; now and then one that was replaced and does not know
 			if len(w.lives) > 1 && rapid.IntRange(0, 3).Draw(t, "who") == 0 {
 				if l := w.lives[rapid.IntRange(0, len(w.lives)-1).Draw(t, "which")]; !l.dead {

@@ -128,6 +128,16 @@ func (e *entity) replicated() []envelope.Envelope {
 	return list
 }
 
+// ack answers a change or a piece as the backup does.
+func (e *entity) ack(r envelope.Envelope) {
+	e.o.Acked(&e.p, e.now, &envelope.Envelope{Kind: envelope.Acked, Key: r.Key, Conn: r.Conn, Ref: r.Ref, Flags: r.Flags & envelope.FlagMore})
+}
+
+// ackAll answers all numbers given.
+func (e *entity) ackAll() {
+	e.ack(envelope.Envelope{Key: key, Conn: e.o.life, Ref: e.o.seq})
+}
+
 // tick lets time pass and does what a wake-up does.
 func (e *entity) tick(d time.Duration) {
 	e.now = e.now.Add(d)

@@ -3,6 +3,7 @@ package replica
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gamed/internal/envelope"
@@ -12,30 +13,46 @@ import (
 
 // Store is the copies this node keeps of entities that live on others. Safe for use by many goroutines.
 type Store struct {
-	mu    sync.Mutex // guards what follows
-	parts [shard.Partitions]*copies
+	refused atomic.Uint64
+
+	mu      sync.Mutex // guards what follows
+	parts   [shard.Partitions]*copies
+	growing int    // bytes of states that are not complete
+	round   uint64 // of Purge
 }
 
 type copies struct {
 	term     uint64 // the largest seen: changes of earlier owners are refused
 	entities map[string]*entityCopy
-	retired  time.Time // others own the partition and back it up since; zero: not so
+	growing  map[source]*growing // states that come in pieces
+	rivals   map[string]Copy     // of an owner on the other side of a split, see Rival
+	retired  time.Time           // others own the partition and back it up since; zero: not so
+}
+
+// Copy is an entity's state with the place it has among all copies of it.
+type Copy struct {
+	Term, Life uint64 // of the outbox it came from; 0: of none
+	Seq        uint64 // of the last change in it
+	Sections   state.Sections
 }
 
 type entityCopy struct {
-	term, life uint64 // of the outbox it came from
-	seq        uint64
-	sections   state.Sections
+	Copy
+	size int // of the sections
 }
 
-// of says whether the copy comes from the outbox that sent the envelope, before says whether that one is an earlier one: of a
-// term there is one owner, and it counts its outboxes.
-func (c *entityCopy) of(e *envelope.Envelope) bool {
-	return c != nil && c.term == e.Term && c.life == e.Conn
+// of says whether the copy comes from the outbox that sent the envelope. Its owner may own by a larger term since: the numbers of
+// outboxes are never those of others.
+func (c *Copy) of(e *envelope.Envelope) bool {
+	return c.Life == e.Conn && (c.Term == e.Term || c.Life != 0 && c.Term < e.Term)
 }
 
-func (c *entityCopy) before(e *envelope.Envelope) bool {
-	return c == nil || c.term < e.Term || c.term == e.Term && c.life < e.Conn
+// Before says whether the other copy is newer: of a term there is one owner, and it counts its outboxes.
+func (c *Copy) Before(o *Copy) bool {
+	if c.Term != o.Term {
+		return c.Term < o.Term
+	}
+	return c.Life < o.Life || c.Life == o.Life && c.Seq < o.Seq
 }
 
 // NewStore makes an empty store.
@@ -56,60 +73,95 @@ func (s *Store) part(part uint16) *copies {
 	return s.parts[part]
 }
 
-// Apply takes a Replicate envelope and says whether the copy now has everything up to it. When it has not (an earlier owner, a
-// gap, damage) the owner sends the whole state again. One that comes twice, or late, changes nothing.
+// sound says whether an envelope is of the entity and partition it names, and counts it if not.
+func (s *Store) sound(e *envelope.Envelope) bool {
+	return int(e.Part) < shard.Partitions && shard.PartitionOf(e.Key) == e.Part || s.refuse()
+}
+
+func (s *Store) refuse() bool {
+	s.refused.Add(1)
+	return false
+}
+
+// Refused is how many envelopes were not taken: damaged, too large, of earlier owners, or after a gap.
+func (s *Store) Refused() uint64 { return s.refused.Load() }
+
+// Apply takes a Replicate envelope and says whether what this node has now goes up to it: a piece of a whole state, or a change of
+// a complete copy. When not (an earlier owner, a gap, damage) the owner sends the whole state again. One that comes twice, or late,
+// changes nothing.
 func (s *Store) Apply(e *envelope.Envelope) bool {
-	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
+	if !s.sound(e) {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.part(e.Part)
 	if e.Term < c.term {
-		return false
+		return s.refuse()
 	}
 	c.term = e.Term
 	c.retired = time.Time{}
-	old := c.entities[e.Key]
-	if old.of(e) && e.Ref <= old.seq {
+	old, more := c.entities[e.Key], e.Flags&envelope.FlagMore != 0
+	switch ours := old != nil && old.of(e); {
+	case ours && e.Ref <= old.Seq:
 		return true // it has that already
-	}
-	switch {
 	case e.Flags&envelope.FlagDropped != 0:
-		if old.of(e) {
+		if ours {
 			delete(c.entities, e.Key)
 		}
 		return true
-	case e.Flags&envelope.FlagWhole != 0 && (old.of(e) || old.before(e)):
-		anew := &entityCopy{term: e.Term, life: e.Conn, seq: e.Ref, sections: state.Sections{}}
-		if anew.sections.Apply(e.Payload) != nil {
-			return false
-		}
-		c.entities[strings.Clone(e.Key)] = anew
-		return true
-	case e.Flags&envelope.FlagWhole != 0, !old.of(e), old.seq != e.Offset:
-		return false
+	case e.Flags&envelope.FlagWhole != 0 && !ours && old != nil && !old.Before(&Copy{Term: e.Term, Life: e.Conn, Seq: e.Ref}):
+		return s.refuse()
+	case ours && e.Conn != 0 && !more && e.Flags&envelope.FlagWhole == 0 && old.Seq == e.Offset:
+		return old.apply(e) || s.refuse()
 	}
-	if old.sections.Apply(e.Payload) != nil {
-		return false
+	done, ok := s.grow(c, source{key: e.Key}, e, e.Ref, e.Offset)
+	if !ok {
+		return s.refuse()
 	}
-	old.seq = e.Ref
+	if done != nil {
+		c.entities[strings.Clone(e.Key)] = done
+	}
 	return true
 }
 
-// Take removes and returns the copies of a partition: this node becomes its owner.
+// apply takes the next change.
+func (c *entityCopy) apply(e *envelope.Envelope) bool {
+	if c.size+len(e.Payload) > MaxState {
+		return false
+	}
+	n, err := c.Sections.Grow(e.Payload)
+	if err != nil {
+		return false
+	}
+	c.size += n
+	c.Term, c.Seq = e.Term, e.Ref
+	return true
+}
+
+// Take removes and returns the copies of a partition: this node becomes its owner. States that have not come completely are none.
 func (s *Store) Take(part uint16) map[string]state.Sections {
+	out := map[string]state.Sections{}
+	for k, c := range s.TakeCopies(part) {
+		out[k] = c.Sections
+	}
+	return out
+}
+
+// TakeCopies is Take that tells where the copies are from.
+func (s *Store) TakeCopies(part uint16) map[string]Copy {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.parts[part]
 	if c == nil {
 		return nil
 	}
-	out := make(map[string]state.Sections, len(c.entities))
+	out := make(map[string]Copy, len(c.entities))
 	for k, e := range c.entities {
-		out[k] = e.sections
+		out[k] = e.Copy
 	}
-	c.entities = map[string]*entityCopy{}
+	c.entities, c.retired = map[string]*entityCopy{}, time.Time{}
+	s.forget(c, func(from source, _ *growing) bool { return !from.rival })
 	return out
 }
 
@@ -123,59 +175,21 @@ func (s *Store) Retire(part uint16, now time.Time) {
 	}
 }
 
-// Purge drops what was retired before then.
+// Purge drops what was retired before then, and the pieces of states of which none has come since the Purge before the last.
 func (s *Store) Purge(then time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.round++
 	for _, c := range s.parts {
-		if c != nil && !c.retired.IsZero() && c.retired.Before(then) {
-			c.entities = map[string]*entityCopy{}
+		if c == nil {
+			continue
 		}
-	}
-}
-
-// Keep keeps the whole state of an entity that goes to another node, as a retired copy.
-func (s *Store) Keep(e *envelope.Envelope, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.part(e.Part)
-	kept := &entityCopy{seq: e.Ref, sections: state.Sections{}}
-	if kept.sections.Apply(e.Payload) == nil {
-		c.entities[strings.Clone(e.Key)] = kept
-		if c.retired.IsZero() {
-			c.retired = now
+		old := !c.retired.IsZero() && c.retired.Before(then)
+		if old {
+			c.entities, c.rivals = map[string]*entityCopy{}, nil
 		}
+		s.forget(c, func(_ source, g *growing) bool { return old || g.round+1 < s.round })
 	}
-}
-
-// Fill takes the whole state of an entity of which there is no copy.
-func (s *Store) Fill(e *envelope.Envelope) {
-	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.part(e.Part)
-	filled := &entityCopy{sections: state.Sections{}}
-	if c.entities[e.Key] == nil && filled.sections.Apply(e.Payload) == nil {
-		c.entities[strings.Clone(e.Key)] = filled
-	}
-}
-
-// Peek gives the whole state of each copy of a partition, encoded.
-func (s *Store) Peek(part uint16) map[string][]byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.parts[part]
-	if c == nil {
-		return nil
-	}
-	out := make(map[string][]byte, len(c.entities))
-	for key, e := range c.entities {
-		whole := e.sections.Change()
-		out[key] = whole.Append(nil)
-	}
-	return out
 }
 
 // Len is how many copies are kept.

@@ -40,7 +40,8 @@ func TestACopyTakesOnlyWhatFollows(t *testing.T) {
 		"an earlier life":             {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(whole, 1, 4, 30, 0, "a"), false}, {change(0, 1, 5, 10, 9, "e"), true}}, "de"},
 		"a change of another life":    {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 1, 4, 10, 9, "e"), false}}, "d"},
 		"an earlier owner":            {[]step{{change(whole, 2, 5, 9, 0, "d"), true}, {change(whole, 1, 7, 99, 0, "e"), false}, {change(0, 1, 5, 10, 9, "f"), false}}, "d"},
-		"a later owner":               {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 2, 5, 10, 9, "f"), false}, {change(whole, 2, 6, 7, 0, "e"), true}}, "e"},
+		"a later owner":               {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 2, 4, 10, 9, "f"), false}, {change(whole, 2, 6, 7, 0, "e"), true}}, "e"},
+		"a larger term, one owner":    {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(0, 2, 5, 10, 9, "f"), true}, {change(0, 1, 5, 11, 10, "g"), false}}, "df"},
 		"dropped":                     {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(envelope.FlagDropped, 1, 5, 10, 0, ""), true}}, ""},
 		"dropped by another life":     {[]step{{change(whole, 1, 5, 9, 0, "d"), true}, {change(envelope.FlagDropped, 1, 4, 10, 0, ""), true}}, "d"},
 		"dropped by an earlier owner": {[]step{{change(whole, 2, 5, 9, 0, "d"), true}, {change(envelope.FlagDropped, 1, 5, 10, 0, ""), false}}, "d"},
@@ -175,29 +176,33 @@ func TestAPartitionThatIsUsedAgainIsNotPurged(t *testing.T) {
 
 func TestKeptAndFilledCopiesYieldToTheOwners(t *testing.T) {
 	s, part := NewStore(), shard.PartitionOf(key)
-	s.Keep(change(whole, 1, 0, 1, 0, "kept"), epoch)
-	s.Fill(change(whole, 0, 0, 0, 0, "filled"))
-	var peeked state.Sections
-	for k, b := range s.Peek(part) {
-		if peeked = (state.Sections{}); k != key || peeked.Apply(b) != nil || len(peeked) != 1 || peeked["kept"] == nil {
-			t.Fatalf("peeked %s: %v", k, peeked)
-		}
+	s.Keep(part, key, 1, state.Sections{"kept": nil}, epoch)
+	fill := func(term, life, seq uint64, name string) *envelope.Envelope {
+		return change(whole|envelope.FlagFill, term, life, seq, 0, name)
 	}
-	if peeked == nil || len(s.Peek(part+1)) != 0 {
-		t.Fatal("peeked too little or too much")
+	s.Fill(nodeC, fill(0, 9, 9, "older"))
+	c, peeked, ok := s.Peek(part, key)
+	if !ok || c.Term != 1 || c.Life != 0 || len(peeked.Sections()) != 1 || peeked.Sections()["kept"] == nil {
+		t.Fatalf("peeked %+v: %v", c, peeked)
 	}
-	if s.Apply(change(0, 1, 5, 2, 1, "b")) {
+	if _, _, ok = s.Peek(part, "player/bob"); ok || len(s.Keys(part)) != 1 || len(s.Keys(part+1)) != 0 {
+		t.Fatal("peeked too much")
+	}
+	if s.Apply(change(0, 1, 0, 2, 0, "b")) {
 		t.Fatal("a change followed a copy of no owner")
 	}
 	if !s.Apply(change(whole, 1, 5, 6, 0, "a")) || !s.Apply(change(0, 1, 5, 7, 6, "b")) {
 		t.Fatal("the owner was refused")
 	}
-	s.Fill(change(whole, 9, 9, 9, 0, "filled"))
+	s.Fill(nodeC, fill(1, 5, 6, "older"))
+	s.Fill(nodeC, fill(1, 4, 99, "older"))
 	if got := s.Take(part)[key]; len(got) != 2 || got["a"] == nil || got["b"] == nil {
 		t.Fatalf("kept %v", got)
 	}
-	s.Fill(change(whole, 0, 0, 0, 0, "filled"))
-	if got := s.Take(part)[key]; got["filled"] == nil {
+	s.Fill(nodeC, fill(1, 5, 8, "filled"))
+	s.Fill(nodeB, fill(1, 6, 2, "newest"))
+	s.Fill(nodeB, fill(1, 6, 1, "older"))
+	if got := s.TakeCopies(part)[key]; got.Sections["newest"] == nil || got.Term != 1 || got.Life != 6 || got.Seq != 2 {
 		t.Fatalf("kept %v", got)
 	}
 }

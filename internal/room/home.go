@@ -81,7 +81,7 @@ func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
 	h.start()
 	switch e.Kind {
 	case envelope.Acked:
-		h.o.Acked(h.d.Replica, e.Ref)
+		h.o.Acked(h.d.Replica, w.Now(), e)
 	case envelope.Call, envelope.Cast:
 		switch {
 		case e.Flags&envelope.FlagLeft != 0:

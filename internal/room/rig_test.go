@@ -135,7 +135,7 @@ func (r *rig) ToNode(n envelope.NodeID, e *envelope.Envelope) error {
 	mute := r.mute
 	r.mu.Unlock()
 	if !mute {
-		_ = r.workers.Post(&envelope.Envelope{Kind: envelope.Acked, Key: key, Part: shard.PartitionOf(key), Ref: e.Ref})
+		_ = r.workers.Post(&envelope.Envelope{Kind: envelope.Acked, Key: key, Part: shard.PartitionOf(key), Conn: e.Conn, Ref: e.Ref, Flags: e.Flags & envelope.FlagMore})
 	}
 	return nil
 }

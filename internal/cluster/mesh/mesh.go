@@ -206,6 +206,15 @@ func (m *Mesh) send(to NodeID, which Lane, e *envelope.Envelope, flush bool) err
 	return l.lanes[which].send(e, flush)
 }
 
+// Backlog is how many bytes wait on the data lane to a peer; false: there is no link.
+func (m *Mesh) Backlog(to NodeID) (bytes int, up bool) {
+	l := (*m.links.Load())[to]
+	if l == nil {
+		return 0, false
+	}
+	return l.lanes[Data].queuedBytes(), true
+}
+
 // Peers is every peer that is wanted or linked, by name.
 func (m *Mesh) Peers() []PeerState {
 	m.mu.Lock()

@@ -1,0 +1,223 @@
+package replica
+
+import (
+	"strings"
+	"time"
+
+	"gamed/internal/envelope"
+	"gamed/internal/shard"
+	"gamed/internal/state"
+)
+
+// source says whose state comes in pieces: that of an entity, from its owner or its owner before (from is zero), from a node
+// that was asked for its copy, or from a rival.
+type source struct {
+	key   string
+	from  envelope.NodeID
+	rival bool
+}
+
+// growing is a state of which some pieces have come.
+type growing struct {
+	entityCopy
+	taken int    // bytes of pieces
+	round uint64 // of Store when the last one came
+}
+
+// maxGrowing bounds the bytes of all states that are not complete. One more is refused, and sent again later.
+const maxGrowing = 4 * MaxState
+
+// grow takes a piece of a whole state, with its number and that of the one before. done is the state when it is complete; not ok:
+// the piece does not follow, is damaged, or makes the state too large, and what was there before goes on.
+func (s *Store) grow(c *copies, from source, e *envelope.Envelope, seq, before uint64) (done *entityCopy, ok bool) {
+	g, more := c.growing[from], e.Flags&envelope.FlagMore != 0
+	switch {
+	case g != nil && g.of(e) && seq <= g.Seq && (more || e.Flags&envelope.FlagWhole != 0):
+		return nil, more // it has that already
+	case e.Flags&envelope.FlagWhole != 0:
+		if g != nil && !g.of(e) && !g.Before(&Copy{Term: e.Term, Life: e.Conn, Seq: seq}) {
+			return nil, false
+		}
+		s.drop(c, from)
+		g = &growing{entityCopy: entityCopy{Copy: Copy{Life: e.Conn, Sections: state.Sections{}}}}
+	case g == nil || !g.of(e) || g.Seq != before:
+		return nil, false
+	}
+	if g.taken+len(e.Payload) > MaxState+MaxState/64 || s.growing+len(e.Payload) > maxGrowing {
+		s.drop(c, from)
+		return nil, false
+	}
+	n, err := g.Sections.Grow(e.Payload)
+	if err != nil {
+		return nil, false
+	}
+	g.Term, g.Seq, g.round = e.Term, seq, s.round
+	g.size += n
+	if !more {
+		s.drop(c, from)
+		return &g.entityCopy, true
+	}
+	g.taken += len(e.Payload)
+	s.growing += len(e.Payload)
+	if c.growing == nil {
+		c.growing = map[source]*growing{}
+	}
+	if c.growing[from] == nil {
+		from.key = strings.Clone(from.key)
+		c.growing[from] = g
+	}
+	return nil, true
+}
+
+// drop forgets the pieces from a source.
+func (s *Store) drop(c *copies, from source) {
+	if g := c.growing[from]; g != nil {
+		s.growing -= g.taken
+		delete(c.growing, from)
+	}
+}
+
+// forget forgets the pieces from all sources that which names.
+func (s *Store) forget(c *copies, which func(source, *growing) bool) {
+	for from, g := range c.growing {
+		if which(from, g) {
+			s.drop(c, from)
+		}
+	}
+}
+
+// Keep keeps the state of an entity that goes to another node, which owns it by this term, as a retired copy. The sections must not
+// be changed any more.
+func (s *Store) Keep(part uint16, key string, term uint64, sections state.Sections, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.part(part)
+	c.entities[key] = &entityCopy{Copy: Copy{Term: term, Sections: sections}}
+	if c.retired.IsZero() {
+		c.retired = now
+	}
+}
+
+// Pass keeps a piece that a former owner gives, although another node owns the entity by now, as Keep does.
+func (s *Store) Pass(e *envelope.Envelope, now time.Time) bool {
+	if !s.sound(e) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.part(e.Part)
+	done, ok := s.grow(c, source{key: e.Key}, e, e.Ref, e.Offset)
+	if done != nil {
+		c.entities[strings.Clone(e.Key)] = done
+		if c.retired.IsZero() {
+			c.retired = now
+		}
+	}
+	return ok || s.refuse()
+}
+
+// Fill takes a piece of another node's copy of an entity, which replaces an older one. Ref is the copy's number, Offset that of
+// the piece.
+func (s *Store) Fill(from envelope.NodeID, e *envelope.Envelope) bool {
+	if !s.sound(e) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.part(e.Part)
+	by := source{key: e.Key, from: from}
+	if e.Flags&envelope.FlagWhole != 0 {
+		s.drop(c, by) // it may be another state that begins
+	}
+	done, ok := s.grow(c, by, e, e.Offset+1, e.Offset)
+	if done != nil {
+		done.Seq = e.Ref
+		if old := c.entities[e.Key]; old == nil || old.Before(&done.Copy) {
+			c.entities[strings.Clone(e.Key)] = done
+		}
+	}
+	return ok || s.refuse()
+}
+
+// Rival takes a piece of the state of an entity that ran on the other side of a split, too.
+func (s *Store) Rival(from envelope.NodeID, e *envelope.Envelope) bool {
+	if !s.sound(e) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.part(e.Part)
+	c.retired = time.Time{}
+	by := source{key: e.Key, from: from, rival: true}
+	if e.Flags&envelope.FlagWhole != 0 {
+		s.drop(c, by)
+	}
+	done, ok := s.grow(c, by, e, e.Ref, e.Offset)
+	if done != nil {
+		if c.rivals == nil {
+			c.rivals = map[string]Copy{}
+		}
+		c.rivals[strings.Clone(e.Key)] = done.Copy
+	}
+	return ok || s.refuse()
+}
+
+// TakeRivals removes and returns the rival copies of a partition.
+func (s *Store) TakeRivals(part uint16) map[string]Copy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.parts[part]
+	if c == nil {
+		return nil
+	}
+	out := c.rivals
+	c.rivals = nil
+	s.forget(c, func(from source, _ *growing) bool { return from.rival })
+	return out
+}
+
+// Keys are those of a partition's copies.
+func (s *Store) Keys(part uint16) (keys []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int(part) < shard.Partitions && s.parts[part] != nil {
+		for key := range s.parts[part].entities {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// Peek gives one copy, and its state encoded.
+func (s *Store) Peek(part uint16, key string) (c Copy, whole *state.Change, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int(part) >= shard.Partitions || s.parts[part] == nil || s.parts[part].entities[key] == nil {
+		return c, nil, false
+	}
+	c = s.parts[part].entities[key].Copy
+	whole = c.Sections.Change()
+	c.Sections = nil
+	return c, whole, true
+}
+
+// Pieces are the envelopes that carry a whole state outside an outbox: e with its flags, payload, and, unless it is to Fill, its
+// numbers. It stops when send fails.
+func Pieces(e envelope.Envelope, whole *state.Change, send func(e *envelope.Envelope) error) error {
+	cut := whole.Cut(defaultPiece)
+	base := e.Flags | envelope.FlagWhole
+	for n, more := uint64(0), true; more; n++ {
+		e.Payload, more = cut.Next(nil)
+		if e.Flags = base; more {
+			e.Flags |= envelope.FlagMore
+		}
+		if base &^= envelope.FlagWhole; e.Flags&envelope.FlagFill == 0 {
+			e.Ref = n + 1
+		}
+		e.Offset = n
+		if err := send(&e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
