@@ -91,6 +91,12 @@ type (
 	Merger interface {
 		Merge(base, mine, theirs []byte) ([]byte, error)
 	}
+	// Reteller (room part) is asked before a round is collected again, because a node went or something moved: it tells the members'
+	// parts with Context.Notify what they must have heard before they are summed up. They may have heard, and done, it before. It
+	// must not change the room's state, nor begin to collect.
+	Reteller interface {
+		Retell(c *Context, round string)
+	}
 	// Collected (room part) gets the result of Context.Collect: the sum over all partitions, exact.
 	Collected interface {
 		Collected(c *Context, round string, t Tally)

@@ -94,6 +94,18 @@ func (w *World) only(p *part, ok bool, what, who string) bool {
 // collect closes a round and tells the room its sum.
 func (w *World) collect(p *part, name string) {
 	sum := w.tallies.close(p.me.Topic, name)
+	if w.inVain != nil {
+		if moved, yes := w.inVain(name); yes {
+			w.tallies.reopen(p.me.Topic, name, moved)
+			w.handle(p, game.Frame{}, nil, func(c *game.Context, impl any) {
+				if r, ok := impl.(game.Reteller); ok {
+					r.Retell(c, name)
+				}
+			}, nil)
+			w.queue = append(w.queue, func() { w.collect(p, name) })
+			return
+		}
+	}
 	w.queue = append(w.queue, func() {
 		w.handle(p, game.Frame{}, nil, func(c *game.Context, impl any) { impl.(game.Collected).Collected(c, name, sum) }, nil)
 	})

@@ -32,6 +32,12 @@ func (w *World) Faults(fate func(Delivery) Fate) { w.fate = fate }
 // dies; nil: none.
 func (w *World) LoseNotices(lose func(player, event string) bool) { w.loseNotice = lose }
 
+// InVain decides which attempts to collect a round are in vain from now on, because a node dies meanwhile; nil: none. The round is
+// collected again then, and the players who moved says yes to, those of the dead node, may add to it again before.
+func (w *World) InVain(fails func(round string) (moved func(player string) bool, yes bool)) {
+	w.inVain = fails
+}
+
 // StoreDown says whether durable changes can be stored: while they cannot, they fail with unavailable, and nothing is changed.
 func (w *World) StoreDown(down bool) { w.storeDown = down }
 

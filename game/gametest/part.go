@@ -75,7 +75,7 @@ func (w *World) handle(p *part, f game.Frame, payload []byte, handler func(*game
 	impl := w.fresh(p)
 	before := w.snapshot(p, impl)
 	f.At, f.Me, f.Tallies = w.now, p.me, &w.tallies
-	f.Tallies.(*tallies).begin()
+	f.Tallies.(*tallies).begin(p.me.Player)
 	if p.room != nil {
 		p.room.begin(f.Message)
 		f.Roster, f.Offset = p.room, p.room.offset

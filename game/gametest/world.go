@@ -29,6 +29,7 @@ type World struct {
 
 	fate       func(Delivery) Fate
 	loseNotice func(player, event string) bool
+	inVain     func(round string) (moved func(player string) bool, yes bool)
 	storeDown  bool
 }
 

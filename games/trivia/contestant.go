@@ -14,6 +14,7 @@ type contestant struct {
 	closes  int64  // when it closes here, Unix milliseconds
 	judged  int    // questions with a result
 	chosen  []byte // by question: the choice + 1, 0 for none
+	won     int64  // the run he was declared a winner of
 	asked   int64  // when the room was last asked where it stands, Unix milliseconds
 }
 
@@ -29,7 +30,7 @@ func (p *contestant) hear(s standing, fresh bool, now time.Time) (verdicts []ver
 		return nil
 	}
 	if s.run > p.run {
-		*p = contestant{member: p.member, joining: p.joining, run: s.run, out: s.q > 1 || len(s.answers) > 0, asked: p.asked}
+		*p = contestant{member: p.member, joining: p.joining, run: s.run, out: s.q > 1 || len(s.answers) > 0, won: p.won, asked: p.asked}
 	}
 	if fresh && s.q > 0 {
 		p.out = true
@@ -42,8 +43,11 @@ func (p *contestant) hear(s standing, fresh bool, now time.Time) (verdicts []ver
 			verdicts = append(verdicts, verdict{q, !p.out})
 		}
 	}
-	if s.q > p.q {
+	switch {
+	case s.q > p.q:
 		p.q, p.choices, p.closes = s.q, s.choices, now.UnixMilli()+s.closes
+	case s.q == p.q && s.closes == 0: // the room has closed it
+		p.closes = min(p.closes, now.UnixMilli())
 	}
 	p.over = p.over || s.over
 	return verdicts
@@ -128,6 +132,7 @@ type prize struct {
 	share int64 // 0: not known yet
 	poll  int64 // the paid round that is open, as far as known; -1: the room waits no more
 	paid  bool  // the account has it; the room is yet to be told
+	told  int64 // the newest paid round in which he said that he waits
 }
 
 // owed takes in the room's word on a run's payout.

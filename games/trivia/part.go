@@ -79,6 +79,8 @@ func (p *part) rule(c *game.Context, q, choice int64) (ruling, int64) {
 	switch r := p.judge(q, choice, c.Now()); r {
 	case accepted:
 		if !c.Tally(questionRound(p.run, p.q), int(choice), 1) {
+			p.closes = c.Now().UnixMilli() // who was too late stays it, also where the round is open again
+			c.Changed()
 			return late, 0
 		}
 		p.choose(choice)
@@ -114,6 +116,7 @@ func (p *part) Notice(c *game.Context, event string, payload game.Payload) {
 	case "standing":
 		p.heard(c, &f, false)
 	case "final":
+		p.heard(c, &f, false)
 		if f.Int("run") == p.run && !p.out {
 			p.win(c)
 		}

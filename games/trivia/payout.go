@@ -17,14 +17,13 @@ const (
 // bankTopic is where prizes are credited.
 const bankTopic = "bank:"
 
-// win declares the player a winner, if the room still counts them.
+// win declares the player a winner, once. If the round takes no more, it is asked for again or he was counted before.
 func (p *part) win(c *game.Context) {
-	c.Changed()
-	if !c.TallyName(round(p.run, "win"), 0) {
-		p.out = true
+	if p.won == p.run || !c.TallyName(round(p.run, "win"), 0) {
 		return
 	}
-	p.prize = prize{run: p.run}
+	p.won, p.prize = p.run, prize{run: p.run}
+	c.Changed()
 	c.After("settle", settleWait)
 }
 
@@ -45,6 +44,14 @@ func (p *part) payout(c *game.Context, f *game.Fields) {
 		p.credit(c)
 	}
 	p.settle(c)
+	p.wait(c)
+}
+
+// wait tells the room, by tally, that the prize is still to come. In the first round all are waiting.
+func (p *part) wait(c *game.Context) {
+	if z := &p.prize; z.run != 0 && !z.paid && z.poll > z.told && c.Tally(paidRound(z.run, z.poll), owedSlot, 1) {
+		z.told = z.poll
+	}
 }
 
 // credit has the share added to the player's account, once however often it is asked for.
@@ -71,7 +78,7 @@ func (p *part) credited(c *game.Context, status protocol.Code) {
 // settle tells the room, by tally, that the prize was credited. A round that takes no more is followed by the next.
 func (p *part) settle(c *game.Context) {
 	z := &p.prize
-	if z.run == 0 || !z.done() && !(z.paid && z.poll >= 0 && c.Tally(paidRound(z.run, z.poll), 0, 1)) {
+	if z.run == 0 || !z.done() && !(z.paid && z.poll >= 0 && c.Tally(paidRound(z.run, z.poll), paidSlot, 1)) {
 		return
 	}
 	*z = prize{}

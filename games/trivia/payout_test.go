@@ -220,3 +220,87 @@ func TestTheStoreIsDownDuringThePrizes(t *testing.T) {
 		t.Error("no winners")
 	}
 }
+
+// A node dies while the winners are counted: its players have lost that they declared themselves, or never heard that they should.
+func TestWinnersOfADeadNodeAreCountedInTheNextAttempt(t *testing.T) {
+	h := toWinners(t, 100, "ann", "bob", "cat")
+	lose, attempts := true, 0
+	h.LoseNotices(func(player, event string) bool { return lose && player == "bob" && event == "final" })
+	h.InVain(func(round string) (func(string) bool, bool) {
+		if attempts++; attempts > 3 {
+			return nil, false
+		}
+		lose = attempts < 2
+		return func(player string) bool { return player == "bob" }, true
+	})
+	h.pause()
+	h.Advance(time.Second)
+	if got := h.winners(); got != `{"count":3,"share":33,"names":["ann","cat","bob"]}` {
+		t.Error(got)
+	}
+	for _, name := range []string{"ann", "bob", "cat"} {
+		h.holds(name, 33)
+	}
+}
+
+// Who heard final only when the round was closed for him is asked once more.
+func TestARefusedWinnerTriesAgain(t *testing.T) {
+	h := toWinners(t, 100, "ann", "bob")
+	attempts := 0
+	h.LoseNotices(func(player, event string) bool { return attempts == 0 && player == "bob" && event == "final" })
+	h.InVain(func(string) (func(string) bool, bool) {
+		attempts++
+		moved := attempts == 2
+		return func(player string) bool { return moved && player == "bob" }, attempts <= 2
+	})
+	h.pause()
+	h.Advance(time.Second)
+	if got := h.winners(); got != `{"count":2,"share":50,"names":["ann","bob"]}` {
+		t.Error(got)
+	}
+}
+
+// adds takes what is added, or not.
+type adds bool
+
+func (a adds) Add(string, string, int, int64, string) bool { return bool(a) }
+
+// A refused answer stays refused, also where the round is open again.
+func TestTooLateStaysTooLate(t *testing.T) {
+	now := time.Unix(1000, 0)
+	p := part{contestant: contestant{member: true, run: 1, q: 1, choices: 3, closes: now.UnixMilli() + 500}}
+	for _, open := range []adds{false, true} {
+		var c game.Context
+		c.Begin(game.Frame{At: now, Me: part0("ann"), Tallies: open})
+		if r, _ := p.rule(&c, 1, 1); r != late {
+			t.Fatalf("ruled %d", r)
+		}
+	}
+}
+
+// A winner who is not there any more is not waited for without end; one whose account cannot be reached is.
+func TestAWinnerWhoVanishedIsNotWaitedForWithoutEnd(t *testing.T) {
+	s := stage{winners: 3, share: 33, phase: paying}
+	polls := 0
+	for all := false; !all; polls++ {
+		var round game.Tally
+		if polls == 0 {
+			round.Slots[paidSlot], round.Slots[owedSlot] = 1, 2
+		} else {
+			round.Slots[owedSlot] = 1
+		}
+		if all = s.credited(round); polls > 1000 {
+			t.Fatal("waits for a winner who is not there")
+		}
+	}
+	if polls != missingPolls+1 {
+		t.Errorf("waited for %d rounds", polls)
+	}
+	s = stage{winners: 2, share: 33, phase: paying}
+	for range 10 * missingPolls {
+		var round game.Tally
+		if round.Slots[owedSlot] = 2; s.credited(round) {
+			t.Fatal("did not wait for who said that he waits")
+		}
+	}
+}

@@ -150,8 +150,26 @@ func (r *room) next(c *game.Context) {
 		return
 	}
 	c.Changed()
-	c.Notify("final", game.NewMap().Int("run", r.run))
+	r.final(c)
 	r.collect(c)
+}
+
+// final asks those still in to declare themselves. It has the whole standing, so that it can be ruled on by itself.
+func (r *room) final(c *game.Context) {
+	c.Notify("final", r.standing(c.Now()).fields(game.NewMap()))
+}
+
+// Retell implements game.Reteller.
+func (r *room) Retell(c *game.Context, name string) {
+	switch {
+	case name != r.collecting():
+	case r.phase == counting:
+		r.tell(c)
+	case r.phase == judging:
+		r.final(c)
+	case r.phase == paying:
+		c.Notify("payout", r.payout())
+	}
 }
 
 // pay tells the winners their share, and looks later who has it.
@@ -186,7 +204,7 @@ func (r *room) Replay(c *game.Context, offset uint64, event string, p game.Paylo
 // Snapshot implements game.Stater.
 func (r *room) Snapshot(dst []byte) []byte {
 	dst = protocol.AppendInt(dst, version)
-	for _, n := range []int64{int64(r.phase), r.run, int64(r.q), r.closes, r.alive, r.winners, r.share, r.paid, r.poll} {
+	for _, n := range []int64{int64(r.phase), r.run, int64(r.q), r.closes, r.alive, r.winners, r.share, r.paid, r.poll, r.missing} {
 		dst = protocol.AppendInt(dst, n)
 	}
 	dst = protocol.AppendArray(dst, len(r.names))
@@ -206,7 +224,7 @@ func (r *room) Restore(b []byte) error {
 		return game.ErrState
 	}
 	n := stage{phase: phase(s.Int()), run: s.Int(), q: int(s.Int()), closes: s.Int(), alive: s.Int(), winners: s.Int(), share: s.Int(),
-		paid: s.Int(), poll: s.Int()}
+		paid: s.Int(), poll: s.Int(), missing: s.Int()}
 	for range s.Len(game.TallyNames) {
 		n.names = append(n.names, s.Text())
 	}

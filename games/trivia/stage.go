@@ -39,6 +39,7 @@ type stage struct {
 	share   int64
 	paid    int64 // winners known to be credited
 	poll    int64 // the newest paid round
+	missing int64 // paid rounds in a row in which a winner neither had his share nor said that he waits for it
 }
 
 // running says whether a show is under way, so that no other can be opened.
@@ -92,11 +93,15 @@ func (s *stage) won(t game.Tally) (pay bool) {
 	return s.share > 0
 }
 
-// credited takes in a paid round. all: it was the last.
+// credited takes in a paid round. all: it was the last. A winner who cannot be credited yet, because the store is down, is waited for
+// as long as he says so; one of whom nothing is heard is not there any more: his owner and his backup died together.
 func (s *stage) credited(t game.Tally) (all bool) {
-	s.paid += t.Slots[0]
+	s.paid += t.Slots[paidSlot]
 	s.poll++
-	return s.paid >= s.winners
+	if s.missing++; s.paid+t.Slots[owedSlot] >= s.winners {
+		s.missing = 0
+	}
+	return s.paid >= s.winners || s.missing >= missingPolls
 }
 
 // collecting is the tally round that is due to be collected, "" when none is.

@@ -14,7 +14,7 @@ func (p *part) Snapshot(dst []byte) []byte {
 	for _, b := range []bool{p.member, p.joining, p.out, p.over, p.prize.paid} {
 		dst = protocol.AppendBool(dst, b)
 	}
-	for _, n := range []int64{p.run, int64(p.q), int64(p.choices), p.closes, int64(p.judged), p.asked, p.prize.run, p.prize.share, p.prize.poll} {
+	for _, n := range []int64{p.run, int64(p.q), int64(p.choices), p.closes, int64(p.judged), p.won, p.asked, p.prize.run, p.prize.share, p.prize.poll, p.prize.told} {
 		dst = protocol.AppendInt(dst, n)
 	}
 	return protocol.AppendBin(dst, p.chosen)
@@ -28,8 +28,8 @@ func (p *part) Restore(b []byte) error {
 	}
 	n := contestant{member: r.Bool(), joining: r.Bool(), out: r.Bool(), over: r.Bool()}
 	z := prize{paid: r.Bool()}
-	n.run, n.q, n.choices, n.closes, n.judged, n.asked = r.Int(), int(r.Int()), int(r.Int()), r.Int(), int(r.Int()), r.Int()
-	z.run, z.share, z.poll = r.Int(), r.Int(), r.Int()
+	n.run, n.q, n.choices, n.closes, n.judged, n.won, n.asked = r.Int(), int(r.Int()), int(r.Int()), r.Int(), int(r.Int()), r.Int(), r.Int()
+	z.run, z.share, z.poll, z.told = r.Int(), r.Int(), r.Int(), r.Int()
 	n.chosen = r.Bytes()
 	if err := r.Err(); err != nil {
 		return err

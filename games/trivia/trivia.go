@@ -16,7 +16,11 @@
 //
 // Tally rounds are named "<run>/<what>": "1" and so on for questions (slot: the choice; slot+8: the choice of a player who left
 // after answering), "win" for those still in at the end, "paid0", "paid1", … for winners whose account holds the share. One of
-// these is open at a time; a part adds to the newest it was told of, and the room goes on to the next until the sum is complete.
+// these is open at a time; a part adds to the newest it was told of, and the room goes on to the next until the sum is complete, or
+// a winner was lost with his owner and his backup.
+//
+// What a round needs the parts to have heard is told before it is collected, and again before it is collected again, so that a part
+// that a crash threw back catches up: final and payout do once what is to be done, however often they are heard.
 package trivia
 
 import (
@@ -36,6 +40,15 @@ const (
 )
 
 const payPollMax = 2 * time.Second
+
+// missingPolls is how often in a row, about a minute, nothing may be heard of a winner before the show ends without him.
+const missingPolls = 32
+
+// The slots of a paid round.
+const (
+	paidSlot = 0 // credited
+	owedSlot = 1 // waits to be
+)
 
 // forfeit is added to the slot of a choice whose player left.
 const forfeit = MaxChoices

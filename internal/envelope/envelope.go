@@ -47,7 +47,7 @@ const (
 	Attach  // Conn, From (player), Offset, Payload: frames to replay. The connection gets the stream from Offset on
 	Detach  // Conn, From (player)
 	Push    // Offset, Payload: one PUSH frame. Offset 0: outside the stream; From: the player who does not get it
-	Collect // Ref, Key (the home), Event (round)
+	Collect // Ref (attempt), Key (the home), Event (round), Flags (FlagResume)
 	Notify  // Event, Payload: to the player parts of members
 	Moved   // Payload: an envelope that came to a node that does not own its key; Term: the table of that node
 	Query   // Ref, Event (what), Payload: a question of the admin API to a node
@@ -88,7 +88,7 @@ const (
 	FlagFill                // Replicate: only for who has no copy of the entity
 	FlagConfirm             // Out: is the connection still there? Hello: its gateway says that it is
 	FlagResync              // Push: the home is at Offset; a relay that is behind asks for the rest
-	FlagResume              // Call: the session's client is at another connection; Offset is what it has seen
+	FlagResume              // Call: the session's client is at another connection; Offset is what it has seen. Collect: the attempt begins, and notices follow before it
 	FlagMore                // Replicate: a piece of a whole state, more follow. Acked: such a piece has come
 	FlagFork                // Replicate: a copy from the other side of a split
 )

@@ -23,8 +23,8 @@ type worker struct {
 	room    *room.Local
 }
 
-func newWorker() any {
-	t := tally.NewSet()
+func (n *Node) newWorker() any {
+	t := tally.NewSet(n.gate)
 	return &worker{tallies: t, player: player.NewLocal(t), room: &room.Local{}}
 }
 
@@ -168,10 +168,15 @@ func (l local) tell(e *envelope.Envelope) {
 	}, nil)
 }
 
-// collect closes a round on every partition of this node and sends the sum to the room's home, once the backups have all of it.
+// collect closes a round for every partition of this node and sends the sum to the room's home, once the backups have all of it. An
+// attempt that is only about to begin lets those add again who have come here since the last one.
 func (l local) collect(e *envelope.Envelope) {
+	if e.Flags&envelope.FlagResume != 0 {
+		l.n.gate.Begin(time.Now(), e.Topic, e.Event, e.Ref)
+		return
+	}
 	c := &collecting{n: l.n, key: strings.Clone(e.Key), topic: e.Topic, round: e.Event, ref: e.Ref, until: time.Now().Add(collectWait)}
-	c.try()
+	l.n.workers.Each(func(*shard.Worker) {}, c.close) // after the notices that came before it: what they bring about counts
 }
 
 // collecting is the answer to one Collect.
@@ -180,6 +185,17 @@ type collecting struct {
 	key, topic, round string
 	ref               uint64
 	until             time.Time
+}
+
+// close closes the round and begins to sum up. No worker adds to it any more.
+func (c *collecting) close() {
+	n := c.n
+	n.installing.RLock() // so that what is away is that by this table
+	open := n.gate.Close(time.Now(), c.topic, c.round, c.ref, n.router.Table().Term, n.moving.all())
+	n.installing.RUnlock()
+	if open {
+		c.try()
+	}
 }
 
 // How long a node waits for its backups before it leaves a Collect unanswered (the home asks again), and how often it looks.
@@ -198,7 +214,7 @@ func (c *collecting) try() {
 	safe := true
 	n.workers.Each(func(w *shard.Worker) {
 		l := w.Local.(*worker)
-		t := l.tallies.Close(w.Now(), c.topic, c.round)
+		t := l.tallies.Sum(w.Now(), c.topic, c.round)
 		mu.Lock()
 		defer mu.Unlock()
 		tally.Merge(&sum, t)
@@ -217,7 +233,7 @@ func (c *collecting) try() {
 			}
 			a := envelope.Envelope{Kind: envelope.Tallied, Key: c.key, Topic: c.topic, Event: c.round, Ref: c.ref, Offset: before.Term,
 				Payload: room.AppendTallied(nil, &have, &sum)}
-			_ = n.router.Route(&a) // the home asks again
+			time.AfterFunc(0, func() { _ = n.router.Route(&a) }) // not under the lock, as here when a worker has ended; lost, the home asks again
 		}
 	})
 }

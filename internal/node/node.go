@@ -28,6 +28,7 @@ import (
 	"gamed/internal/replica"
 	"gamed/internal/room"
 	"gamed/internal/shard"
+	"gamed/internal/tally"
 	"gamed/protocol"
 )
 
@@ -66,6 +67,7 @@ type Node struct {
 	secrets    *secrets
 	dead       actor.DeadLetters
 	copies     *replica.Store
+	gate       *tally.Gate
 	policy     *replica.Policy
 	moving     moving
 	installing sync.RWMutex // held while a table is put in force; see collecting
@@ -99,7 +101,7 @@ func New(opt Options) (*Node, error) {
 		words = append(words, g.Words...)
 	}
 	cfg := opt.Config
-	n := &Node{opt: opt, log: opt.Log, serving: make(chan struct{}, maxQueries), copies: replica.NewStore()}
+	n := &Node{opt: opt, log: opt.Log, serving: make(chan struct{}, maxQueries), copies: replica.NewStore(), gate: tally.NewGate()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
 	n.gateway = newGateway()
@@ -201,7 +203,7 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	}
 	n.relays = room.NewRelays(min(workers, 4), n.gateway.sink, n.router, n.rooms.Metrics)
 	n.gateway.relays = n.relays
-	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: newWorker, Panicked: dead,
+	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: n.newWorker, Panicked: dead,
 		Mine: n.runs, Stray: n.stray})
 }
 

@@ -213,7 +213,7 @@ func TestAHandlerPanics(t *testing.T) {
 		if len(h.pushes) != 0 {
 			t.Fatalf("effects of a handler that failed: %+v", h.pushes)
 		}
-		if sum := r.tallies.Close(time.Now(), "probe:a", "r"); sum.Slots[1] != 0 {
+		if sum := r.tallies.Sum(time.Now(), "probe:a", "r"); sum.Slots[1] != 0 {
 			t.Fatalf("its tally counts: %+v", sum)
 		}
 		if len(r.dead) != 1 || r.dead[0].Key != ann || r.dead[0].What != "probe:a boom" || r.dead[0].Cause != "boom" {

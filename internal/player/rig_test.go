@@ -38,6 +38,7 @@ const ann = envelope.PlayerPrefix + "ann"
 type rig struct {
 	t       *testing.T
 	workers *shard.Workers
+	gate    *tally.Gate
 	tallies *tally.Set
 	local   *Local
 	metrics *Metrics
@@ -69,7 +70,8 @@ func run(t *testing.T, f func(t *testing.T, r *rig)) {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, down: map[string]bool{}, tallies: tally.NewSet()}
+	r := &rig{t: t, down: map[string]bool{}, gate: tally.NewGate()}
+	r.tallies = tally.NewSet(r.gate)
 	r.table = tableOf(here, backup)
 	r.local = NewLocal(r.tallies)
 	log := slog.New(slog.DiscardHandler)

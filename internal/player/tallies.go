@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"gamed/game"
+	"gamed/internal/shard"
+	"gamed/internal/tally"
 	"gamed/protocol"
 )
 
@@ -38,7 +40,9 @@ type tallies struct {
 
 // Add implements game.Tallies.
 func (t *tallies) Add(topic, round string, slot int, n int64, name string) bool {
-	if !t.p.l.Tallies.Add(t.now, topic, round, slot, n, name) {
+	part := shard.PartitionOf(t.p.key)
+	from := tally.Place{Part: part, Term: t.p.d.Replica.Router.Table().PartTerm[part]}
+	if !t.p.l.Tallies.Add(t.now, from, topic, round, slot, n, name) {
 		return false
 	}
 	t.p.l.added = append(t.p.l.added, contribution{given{topic, round}, slot, n, name != ""})

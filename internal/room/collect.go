@@ -1,6 +1,8 @@
 package room
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"gamed/game"
@@ -64,29 +66,42 @@ func (h *Home) collect(w *shard.Worker, round string) {
 	}
 }
 
-// ask sends a fresh attempt to every owner. Rounds are closed on the first; their sums do not change any more, so an attempt
-// that is not complete is thrown away whole. Asked again, all members are first told again what they may not have heard.
+// ask sends a fresh attempt to every owner. A round is closed on the first, and what was counted is counted in all; an attempt that
+// is not complete is thrown away whole.
 func (h *Home) ask(w *shard.Worker, round string) {
 	h.attempt++
 	c, t := h.rounds[round], h.d.Replica.Router.Table()
 	*c = collect{attempt: h.attempt, term: t.Term, again: w.Now().Add(collectEvery)}
-	for _, n := range t.Nodes {
-		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt})
-	}
+	h.toAll(&envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt})
 }
 
-// recollect asks again for rounds that are not complete, after all members were told again what they may not have heard.
-func (h *Home) recollect(w *shard.Worker) {
+// askAgain is ask for rounds that were asked for in vain, those that are due or all. First all members are told again what they may
+// not have heard: a player whose owner died or moved with it may do then what he had not done, or what was lost with his owner.
+func (h *Home) askAgain(w *shard.Worker, all bool) {
 	told := false
-	for round, c := range h.rounds {
-		if c.again.After(w.Now()) {
+	for _, round := range slices.Sorted(maps.Keys(h.rounds)) {
+		c := h.rounds[round]
+		if c == nil || !all && c.again.After(w.Now()) {
 			continue
 		}
 		if !told {
 			h.retell(w.Now())
 			told = true
 		}
+		h.toAll(&envelope.Envelope{Kind: envelope.Collect, Flags: envelope.FlagResume, Key: h.key, Topic: h.topic, Event: round, Ref: h.attempt + 1})
+		h.invoke(w, func(ctx *game.Context) {
+			if r, ok := h.impl.(game.Reteller); ok {
+				r.Retell(ctx, round)
+			}
+		})
 		h.ask(w, round)
+	}
+}
+
+// toAll sends to every node of the table.
+func (h *Home) toAll(e *envelope.Envelope) {
+	for _, n := range h.d.Replica.Router.Table().Nodes {
+		h.o.ToNode(n, e)
 	}
 }
 

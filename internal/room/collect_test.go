@@ -44,6 +44,28 @@ func (r *rig) summed() int64 {
 	return -1
 }
 
+// askedAgain gives the question of another attempt to each node: first all hear that it begins, then what the room tells again.
+func (r *rig) askedAgain() (asked []sent) {
+	r.t.Helper()
+	begun, told := 0, 0
+	for _, s := range r.drain() {
+		switch {
+		case s.Kind == envelope.Notify && s.Event == "retold":
+			if told++; begun != 3 {
+				r.t.Errorf("told again when %d nodes knew of the attempt", begun)
+			}
+		case s.Kind != envelope.Collect:
+		case s.Flags&envelope.FlagResume != 0:
+			begun++
+		default:
+			if asked = append(asked, s); told == 0 {
+				r.t.Error("asked again before all was told again")
+			}
+		}
+	}
+	return asked
+}
+
 // collects begins a collect and gives the question to each node.
 func (r *rig) collects() (asked []sent) {
 	r.t.Helper()
@@ -84,7 +106,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 		r.post(tallied(first[0], 1, third(0), 1, "a"))
 		r.post(tallied(first[0], 1, third(1), 10, "b"))
 		time.Sleep(collectEvery + time.Millisecond)
-		again := r.of(envelope.Collect)
+		again := r.askedAgain()
 		if len(again) != 3 || again[0].Ref == first[0].Ref {
 			t.Fatalf("asked again %+v", again)
 		}
@@ -113,7 +135,7 @@ func TestSumsOfDifferentTablesAreNotMixed(t *testing.T) {
 		next := tableOf(2, here, backup, far)
 		r.set(func() { r.table = next })
 		r.home(func(w *shard.Worker, h *Home) { h.Rebase(w, func(envelope.NodeID) bool { return true }) })
-		again := r.of(envelope.Collect)
+		again := r.askedAgain()
 		if len(again) != 3 || again[0].Ref == first[0].Ref {
 			t.Fatalf("the new table makes it ask again: %+v", again)
 		}
@@ -149,7 +171,7 @@ func TestASuccessorAsksAgain(t *testing.T) {
 		first := r.collects()
 		next := r.successor(r.copy())
 		defer next.workers.Close()
-		again := next.of(envelope.Collect)
+		again := next.askedAgain()
 		if len(again) != 3 || again[0].Ref <= first[0].Ref+1000 {
 			t.Fatalf("asked again %+v after %d", again, first[0].Ref)
 		}

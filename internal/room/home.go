@@ -123,7 +123,7 @@ func (h *Home) Wake(w *shard.Worker) {
 		h.replied(w, ref, failed(protocol.CodeUnavailable, -1, "no answer within its deadline"))
 	}
 	h.doAgain(w)
-	h.recollect(w)
+	h.askAgain(w, false)
 	if len(h.late) > 0 && !h.lateAt.After(w.Now()) {
 		h.attachLate(w)
 		h.lateAt = w.Now().Add(lateEvery)

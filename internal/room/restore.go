@@ -40,8 +40,10 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 	}
 	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
 	h.restoreTail(sections[tailSection])
-	h.retell(w.Now())
-	h.restoreRounds(w, sections[roundsSection])
+	h.restoreRounds(sections[roundsSection])
+	if h.askAgain(w, true); len(h.rounds) == 0 {
+		h.retell(w.Now())
+	}
 	for n := range h.nodes { // relays that are behind ask for the rest
 		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
 	}
@@ -137,7 +139,7 @@ func (h *Home) restoreNotices(w *shard.Worker, sections state.Sections) {
 	}
 }
 
-func (h *Home) restoreRounds(w *shard.Worker, b []byte) {
+func (h *Home) restoreRounds(b []byte) {
 	if b == nil {
 		return
 	}
@@ -149,7 +151,10 @@ func (h *Home) restoreRounds(w *shard.Worker, b []byte) {
 		if !ok {
 			break
 		}
-		h.collect(w, string(round))
+		if h.rounds == nil {
+			h.rounds = map[string]*collect{}
+		}
+		h.rounds[string(round)] = &collect{}
 	}
 }
 
@@ -188,9 +193,8 @@ func (h *Home) Rebase(w *shard.Worker, alive func(envelope.NodeID) bool) {
 		}
 	}
 	h.abandonCalls(w, alive)
-	h.retell(w.Now())
-	for round := range h.rounds {
-		h.ask(w, round)
+	if h.askAgain(w, true); len(h.rounds) == 0 {
+		h.retell(w.Now())
 	}
 	if !h.Idle(w) {
 		h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)

@@ -349,6 +349,10 @@ func (r *club) Timer(c *game.Context, _ string) {
 	c.Broadcast("rang", nil)
 }
 
+func (r *club) Retell(c *game.Context, round string) {
+	c.Notify("retold", game.NewMap().Text("round", round))
+}
+
 func (r *club) Collected(c *game.Context, round string, t game.Tally) {
 	c.Broadcast("sum", game.NewMap().Ints("slots", t.Slots[:]).Texts("names", t.Names))
 }

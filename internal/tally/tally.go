@@ -1,8 +1,9 @@
-// Package tally is the exact counting of what many player parts add: counters per topic and round, closed once when they are
-// collected. It is a pure state machine; a Set belongs to one worker and is not safe for others.
+// Package tally is the exact counting of what many player parts add: counters per topic and round, closed when they are collected.
+// It has no clock and no goroutine. A Set has the sums of one worker and is not safe for others; the Gate, which closes rounds, is
+// the node's.
 //
-// The promise: the sum that Close gives has every Add that said true, less what was undone or removed, and nothing else; after
-// Close no Add says true. It holds for rounds used within the last ten minutes.
+// The promise: Sum has every Add that said true, less what was undone or removed, and nothing else; after the Gate has closed a round
+// no Add of the node's partitions says true. It holds for rounds used within the last ten minutes.
 package tally
 
 import (
@@ -14,6 +15,7 @@ import (
 
 // Set holds the counters of one worker's partitions.
 type Set struct {
+	gate   *Gate
 	rounds map[id]*round
 	undo   []change
 	swept  time.Time // when old rounds were last looked for
@@ -22,9 +24,8 @@ type Set struct {
 type id struct{ topic, round string }
 
 type round struct {
-	sum    game.Tally
-	closed bool
-	used   time.Time
+	sum  game.Tally
+	used time.Time
 }
 
 type change struct {
@@ -41,8 +42,8 @@ const (
 	sweepEvery = keep / 20
 )
 
-// NewSet makes an empty set.
-func NewSet() *Set { return &Set{rounds: map[id]*round{}} }
+// NewSet makes an empty set of a worker of the gate's node.
+func NewSet(gate *Gate) *Set { return &Set{gate: gate, rounds: map[id]*round{}} }
 
 // Begin marks the point Undo goes back to.
 func (s *Set) Begin() { s.undo = s.undo[:0] }
@@ -59,15 +60,12 @@ func (s *Set) Undo() {
 }
 
 // Add adds n to a slot of a round and marks the player, unless the name is empty, is marked already, or there are game.TallyNames.
-// False: the round is closed, or the slot is out of range; nothing was added.
-func (s *Set) Add(now time.Time, topic, name string, slot int, n int64, player string) bool {
-	if slot < 0 || slot >= game.TallySlots {
+// False: the round is closed for the player's partition, or the slot is out of range; nothing was added.
+func (s *Set) Add(now time.Time, from Place, topic, name string, slot int, n int64, player string) bool {
+	if slot < 0 || slot >= game.TallySlots || !s.gate.Takes(topic, name, from) {
 		return false
 	}
 	r := s.round(now, topic, name)
-	if r.closed {
-		return false
-	}
 	c := change{r: r, slot: slot, n: n}
 	r.sum.Slots[slot] += n
 	c.named = player != "" && r.mark(player)
@@ -105,10 +103,13 @@ func (s *Set) Remove(now time.Time, topic, name string, slots []int64, player st
 	}
 }
 
-// Close closes a round and gives its sum, a copy. Closing it again gives the same sum, but for who moved here or away meanwhile.
-func (s *Set) Close(now time.Time, topic, name string) game.Tally {
-	r := s.round(now, topic, name)
-	r.closed = true
+// Sum gives a round's sum, a copy. When the round is closed it does not change, but by who moves here or away.
+func (s *Set) Sum(now time.Time, topic, name string) game.Tally {
+	r := s.rounds[id{topic, name}]
+	if r == nil {
+		return game.Tally{}
+	}
+	r.used = now
 	sum := r.sum
 	sum.Names = slices.Clone(sum.Names)
 	return sum

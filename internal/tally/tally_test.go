@@ -16,83 +16,97 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var start = time.Unix(1000, 0)
 
+// here is a partition that the node had before any table here matters.
+var here = Place{Part: 7, Term: 1}
+
+func newSet() *Set { return NewSet(NewGate()) }
+
+// collect closes a round and sums it up, as the first attempt by the table of term 5.
+func (s *Set) collect(now time.Time, topic, name string) game.Tally {
+	s.gate.Close(now, topic, name, 1, 5, nil)
+	return s.Sum(now, topic, name)
+}
+
 func TestAddCloseAddIsRefused(t *testing.T) {
-	s := NewSet()
-	if !s.Add(start, "trivia:friday", "1", 2, 3, "ann") || !s.Add(start, "trivia:friday", "1", 2, 1, "") {
+	s := newSet()
+	if !s.Add(start, here, "trivia:friday", "1", 2, 3, "ann") || !s.Add(start, here, "trivia:friday", "1", 2, 1, "") {
 		t.Fatal("refused")
 	}
 	for _, slot := range []int{-1, game.TallySlots, 1 << 40} {
-		if s.Add(start, "trivia:friday", "1", slot, 1, "bob") {
+		if s.Add(start, here, "trivia:friday", "1", slot, 1, "bob") {
 			t.Fatalf("slot %d was taken", slot)
 		}
 	}
-	sum := s.Close(start, "trivia:friday", "1")
+	sum := s.collect(start, "trivia:friday", "1")
 	if sum.Slots[2] != 4 || !slices.Equal(sum.Names, []string{"ann"}) {
 		t.Fatalf("sum %+v", sum)
 	}
 	sum.Names[0] = "mallory" // the caller's own
-	if s.Add(start, "trivia:friday", "1", 2, 1, "late") {
+	if s.Add(start, here, "trivia:friday", "1", 2, 1, "late") {
 		t.Fatal("a closed round took more")
 	}
-	if !s.Add(start, "trivia:friday", "2", 2, 1, "") || !s.Add(start, "trivia:monday", "1", 2, 1, "") {
+	if !s.Add(start, here, "trivia:friday", "2", 2, 1, "") || !s.Add(start, here, "trivia:monday", "1", 2, 1, "") {
 		t.Fatal("another round suffers")
 	}
-	if again := s.Close(start, "trivia:friday", "1"); again.Slots != sum.Slots || !slices.Equal(again.Names, []string{"ann"}) {
+	if again := s.collect(start, "trivia:friday", "1"); again.Slots != sum.Slots || !slices.Equal(again.Names, []string{"ann"}) {
 		t.Fatalf("closed again: %+v", again)
 	}
 }
 
 func TestCloseBeforeTheFirstAdd(t *testing.T) {
-	s := NewSet()
-	if sum := s.Close(start, "t", "1"); sum.Slots != [game.TallySlots]int64{} || len(sum.Names) != 0 {
+	s := newSet()
+	if sum := s.collect(start, "t", "1"); sum.Slots != [game.TallySlots]int64{} || len(sum.Names) != 0 {
 		t.Fatalf("sum %+v", sum)
 	}
-	if s.Add(start, "t", "1", 0, 1, "") {
+	if s.Add(start, here, "t", "1", 0, 1, "") {
 		t.Fatal("added to what was collected")
+	}
+	if later := NewSet(s.gate); later.Add(start, here, "t", "1", 0, 1, "") { // a worker that began after it
+		t.Fatal("a worker added to what was collected")
 	}
 }
 
 func TestOldRoundsAreForgotten(t *testing.T) {
-	s := NewSet()
+	s := newSet()
 	now := start
 	for i := range 10000 { // a round a second
 		now = now.Add(time.Second)
-		if !s.Add(now, "t", strconv.Itoa(i), 0, 1, "") {
+		if !s.Add(now, here, "t", strconv.Itoa(i), 0, 1, "") {
 			t.Fatal("refused")
 		}
 	}
 	if limit := int((keep + sweepEvery) / time.Second); len(s.rounds) > limit+1 {
 		t.Fatalf("%d rounds are kept of one a second", len(s.rounds))
 	}
-	if sum := s.Close(now, "t", strconv.Itoa(10000-int(keep/time.Second))); sum.Slots[0] != 1 {
+	if sum := s.collect(now, "t", strconv.Itoa(10000-int(keep/time.Second))); sum.Slots[0] != 1 {
 		t.Fatal("a round was forgotten before its time")
 	}
 }
 
 func TestARoundInUseIsKept(t *testing.T) {
-	s := NewSet()
+	s := newSet()
 	now := start
 	for range 100 {
-		if !s.Add(now, "t", "long", 0, 1, "") {
+		if !s.Add(now, here, "t", "long", 0, 1, "") {
 			t.Fatal("refused")
 		}
 		now = now.Add(keep - time.Second)
-		s.Add(now, "t", now.String(), 0, 1, "")
+		s.Add(now, here, "t", now.String(), 0, 1, "")
 	}
-	if sum := s.Close(now, "t", "long"); sum.Slots[0] != 100 {
+	if sum := s.collect(now, "t", "long"); sum.Slots[0] != 100 {
 		t.Fatalf("sum %d", sum.Slots[0])
 	}
 }
 
 func TestNamesAreBoundedAndOnce(t *testing.T) {
-	s := NewSet()
+	s := newSet()
 	for i := range 50 {
 		for range 2 {
 			s.Begin()
-			s.Add(start, "t", "1", 0, 1, "p"+strconv.Itoa(i))
+			s.Add(start, here, "t", "1", 0, 1, "p"+strconv.Itoa(i))
 		}
 	}
-	sum := s.Close(start, "t", "1")
+	sum := s.collect(start, "t", "1")
 	if len(sum.Names) != game.TallyNames || sum.Slots[0] != 100 {
 		t.Fatalf("%d names, %d added", len(sum.Names), sum.Slots[0])
 	}
@@ -111,13 +125,13 @@ func TestNamesAreBoundedAndOnce(t *testing.T) {
 }
 
 func TestMoreSlotsThanThereAreDoNoHarm(t *testing.T) {
-	s := NewSet()
+	s := newSet()
 	many := make([]int64, game.TallySlots+1)
 	many[game.TallySlots] = 1
 	s.Restore(start, "t", "1", many, "ann", true)
 	s.Remove(start, "t", "1", many, "ann")
 	s.Restore(start, "t", "1", []int64{1}, "ann", false)
-	if sum := s.Close(start, "t", "1"); sum.Slots[0] != 1 || len(sum.Names) != 0 {
+	if sum := s.collect(start, "t", "1"); sum.Slots[0] != 1 || len(sum.Names) != 0 {
 		t.Fatalf("sum %+v", sum)
 	}
 }
@@ -131,7 +145,7 @@ func TestSumsAreExact(t *testing.T) {
 		named map[string]bool
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		nodes := []*Set{NewSet(), NewSet()}
+		nodes := []*Set{newSet(), newSet()}
 		closed := []map[string]bool{{}, {}}
 		players := map[string]*player{}
 		for i := range 5 {
@@ -160,7 +174,7 @@ func TestSumsAreExact(t *testing.T) {
 					if a.named {
 						mark = name
 					}
-					ok := s.Add(now, "t", a.round, a.slot, a.n, mark)
+					ok := s.Add(now, here, "t", a.round, a.slot, a.n, mark)
 					if ok == closed[p.node][a.round] {
 						t.Fatalf("round %s: closed %v, added %v", a.round, closed[p.node][a.round], ok)
 					}
@@ -192,19 +206,16 @@ func TestSumsAreExact(t *testing.T) {
 			},
 			"close": func(t *rapid.T) {
 				n, round := rapid.IntRange(0, 1).Draw(t, "node"), rounds.Draw(t, "round")
-				nodes[n].Close(now, "t", round)
+				nodes[n].gate.Close(now, "t", round, 1, 5, nil)
 				closed[n][round] = true
 			},
 			"": func(t *rapid.T) {
 				for _, round := range []string{"1", "2"} {
 					var got, want game.Tally
-					for n, s := range nodes {
+					for _, s := range nodes {
 						r := s.rounds[id{"t", round}]
 						if r == nil {
 							continue
-						}
-						if r.closed != closed[n][round] {
-							t.Fatalf("round %s closed: %v", round, r.closed)
 						}
 						Merge(&got, r.sum)
 					}
