@@ -103,6 +103,15 @@ func (c *Context) Now() time.Time { return c.At }
 // Self is the part that handles the message.
 func (c *Context) Self() Address { return c.Me }
 
+// CallID names the client's call that is being handled: the same call, sent again to another owner of the player, has the same
+// session and ref. ref 0: it is a cast, or no client's.
+func (c *Context) CallID() (session string, ref uint64) {
+	if !c.To.Client || !c.Wants {
+		return "", 0
+	}
+	return c.To.Session, c.To.Ref
+}
+
 // Reply answers the message. v is a [Payload], a [*Map], or anything msgpack can encode (by reflection: not for hot paths).
 // Only the first answer counts.
 func (c *Context) Reply(v any) {

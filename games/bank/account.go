@@ -10,10 +10,41 @@ import (
 type account struct {
 	balance int64
 	done    []operation // those with an id, oldest first, at most kept
-	credits []string    // ids granted, oldest first, at most kept
+	credits []credit    // granted, oldest first, at most kept
+	calls   calls       // done without an id
 	out     []transfer  // under way, oldest first, at most maxOut
 	seq     int64       // of the newest transfer sent
 	in      []sender    // at most maxSenders
+	got     []receipt   // transfers added to the balance, oldest first, at most kept
+}
+
+// credit is what a game paid out.
+type credit struct {
+	id     string
+	amount int64
+}
+
+// calls are the client's last calls without an id, of one session, at most keptCalls. They are looked at only when the account is
+// merged: the session sees to it that a call is done once, but not on both sides of a split.
+type calls struct {
+	session uint64 // a hash of it
+	done    []call // oldest first
+}
+
+type call struct {
+	ref   uint64
+	delta int64 // what it added to the balance
+}
+
+// note remembers a call.
+func (l *calls) note(session, ref uint64, delta int64) {
+	if l.session != session {
+		*l = calls{session: session}
+	}
+	if len(l.done) >= keptCalls {
+		l.done = append(l.done[:0], l.done[len(l.done)-keptCalls+1:]...)
+	}
+	l.done = append(l.done, call{ref, delta})
 }
 
 // operation is what the owner asked for, and the balance it was answered with.
@@ -37,6 +68,7 @@ type transfer struct {
 var (
 	errConflict = errors.New("id: used for another operation")
 	errBusy     = errors.New("too many transfers are under way")
+	errSettled  = errors.New("the transfer was settled before")
 )
 
 // apply does an operation. A repeat of one done before (by id) gets the first balance and changes nothing. t is not nil when a
@@ -109,7 +141,7 @@ func (a *account) grant(amount int64, id string) (fresh bool, err error) {
 		return false, fmt.Errorf("id: want 1 to %d bytes", maxCreditID)
 	}
 	for _, known := range a.credits {
-		if known == id {
+		if known.id == id {
 			return false, nil
 		}
 	}
@@ -117,7 +149,7 @@ func (a *account) grant(amount int64, id string) (fresh bool, err error) {
 		return false, errLimit
 	}
 	a.balance += amount
-	a.credits = remember(a.credits, id)
+	a.credits = remember(a.credits, credit{id, amount})
 	return true, nil
 }
 

@@ -19,10 +19,15 @@
 // A refusal (the account would pass its limit) is paid back to the sender, for whom that room was kept. The receiver remembers
 // what is not settled, and for a while the mark below which all is, so that a call that was delayed on its way cannot count
 // again. It remembers a bounded number of senders; beyond that it says busy, and the sender comes back.
+//
+// # Splits
+//
+// An account that went on on both sides of a split of the network is merged: what both added and took counts, see [part.Merge].
 package bank
 
 import (
 	"errors"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +43,8 @@ const Topic = "bank:"
 const (
 	Max         = 1 << 53                // the most an account holds
 	MaxID       = 64                     // bytes of a client's id
-	kept        = 128                    // operations and credits remembered by id
+	kept        = 128                    // operations, credits and receipts remembered
+	keptCalls   = 64                     // calls without an id remembered: as many as a session can have open
 	maxCreditID = 192                    // bytes of a credit's id
 	maxOut      = 64                     // transfers of one sender under way
 	maxSenders  = 512                    // senders a receiver remembers
@@ -142,9 +148,25 @@ func (p *part) operate(c *game.Context, event string, f *game.Fields) {
 		c.Durable()
 		if t != nil {
 			p.send(c, *t)
+		} else if session, ref := c.CallID(); op.id == "" && ref != 0 {
+			p.calls.note(hash(session), ref, op.delta())
 		}
 	}
 	p.answer(c, err, balance)
+}
+
+// delta is what the operation adds to the balance.
+func (op *operation) delta() int64 {
+	if op.kind == "deposit" {
+		return op.amount
+	}
+	return -op.amount
+}
+
+func hash(s string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s)) // never fails
+	return h.Sum64()
 }
 
 // credit adds what a game pays out.

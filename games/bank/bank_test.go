@@ -182,8 +182,8 @@ func TestARefusedTransferStaysRefused(t *testing.T) {
 	bob.OK(Topic, "withdraw", amountOf(Max-1))
 	from, to := account0("ann"), account0("bob")
 	again := game.NewMap().Int("seq", w.Now().UnixNano()).Int("amount", 2).Int("low", 0)
-	if code, _ := w.Call(from, to, "receive", again); code != protocol.CodeOK {
-		t.Errorf("a call from the past: %s, want ok without effect", code)
+	if code, _ := w.Call(from, to, "receive", again); code != protocol.CodeBusy {
+		t.Errorf("a call from the past: %s, want busy without effect", code)
 	}
 	w.Advance(time.Minute)
 	wantBalance(t, ann, 10)

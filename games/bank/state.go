@@ -6,7 +6,10 @@ import (
 )
 
 // version of the state's encoding, its first value.
-const version = 1
+const version = 2
+
+// merged is how many times more of something bounded a state may have after merges: each side has its own.
+const merged = 8
 
 // Snapshot implements game.Stater.
 func (a *account) Snapshot(dst []byte) []byte {
@@ -22,8 +25,15 @@ func (a *account) Snapshot(dst []byte) []byte {
 		dst = protocol.AppendInt(dst, d.balance)
 	}
 	dst = protocol.AppendArray(dst, len(a.credits))
-	for _, id := range a.credits {
-		dst = protocol.AppendBin(dst, []byte(id))
+	for _, g := range a.credits {
+		dst = protocol.AppendBin(dst, []byte(g.id))
+		dst = protocol.AppendInt(dst, g.amount)
+	}
+	dst = protocol.AppendInt(dst, int64(a.calls.session))
+	dst = protocol.AppendArray(dst, len(a.calls.done))
+	for _, d := range a.calls.done {
+		dst = protocol.AppendInt(dst, int64(d.ref))
+		dst = protocol.AppendInt(dst, d.delta)
 	}
 	dst = protocol.AppendArray(dst, len(a.out))
 	for _, t := range a.out {
@@ -41,7 +51,14 @@ func (a *account) Snapshot(dst []byte) []byte {
 		for _, o := range s.open {
 			dst = protocol.AppendInt(dst, o.seq)
 			dst = protocol.AppendBool(dst, o.refused)
+			dst = protocol.AppendInt(dst, o.doubt)
 		}
+	}
+	dst = protocol.AppendArray(dst, len(a.got))
+	for _, g := range a.got {
+		dst = protocol.AppendStr(dst, g.from)
+		dst = protocol.AppendInt(dst, g.seq)
+		dst = protocol.AppendInt(dst, g.amount)
 	}
 	return dst
 }
@@ -57,17 +74,24 @@ func (a *account) Restore(b []byte) error {
 		n.done = append(n.done, operation{kind: r.Text(), amount: r.Int(), to: r.Text(), id: r.Text(), balance: r.Int()})
 	}
 	for range r.Len(kept) {
-		n.credits = append(n.credits, r.Text())
+		n.credits = append(n.credits, credit{r.Text(), r.Int()})
 	}
-	for range r.Len(maxOut) {
+	n.calls.session = uint64(r.Int())
+	for range r.Len(keptCalls) {
+		n.calls.done = append(n.calls.done, call{uint64(r.Int()), r.Int()})
+	}
+	for range r.Len(merged * maxOut) {
 		n.out = append(n.out, transfer{seq: r.Int(), to: r.Text(), amount: r.Int(), settled: r.Bool()})
 	}
-	for range r.Len(maxSenders) {
+	for range r.Len(merged * maxSenders) {
 		s := sender{name: r.Text(), low: r.Int(), seen: r.Int()}
-		for range r.Len(maxOut) {
-			s.open = append(s.open, outcome{seq: r.Int(), refused: r.Bool()})
+		for range r.Len(merged * maxOut) {
+			s.open = append(s.open, outcome{seq: r.Int(), refused: r.Bool(), doubt: r.Int()})
 		}
 		n.in = append(n.in, s)
+	}
+	for range r.Len(kept) {
+		n.got = append(n.got, receipt{from: r.Text(), seq: r.Int(), amount: r.Int()})
 	}
 	if err := r.Err(); err != nil {
 		return err

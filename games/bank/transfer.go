@@ -77,6 +77,13 @@ type sender struct {
 type outcome struct {
 	seq     int64
 	refused bool
+	doubt   int64 // not 0: not judged yet; when it first came although its sender had said that it was settled, Unix milliseconds
+}
+
+// receipt is a transfer that was added to the balance.
+type receipt struct {
+	from        string
+	seq, amount int64
 }
 
 // incoming handles the calls of another player's account.
@@ -114,28 +121,48 @@ func (a *account) receive(from string, seq, amount, low int64, now time.Time) (r
 	if s == nil {
 		return false, false, errBusy
 	}
-	low = max(low, s.low)
-	if seq < low {
-		return false, false, nil // the sender has long had its answer
-	}
-	waiting := 0
-	for _, o := range s.open {
-		if o.seq == seq {
-			return o.refused, false, nil
+	for _, g := range a.got {
+		if g.from == from && g.seq == seq {
+			return false, false, nil
 		}
-		if o.seq >= low {
+	}
+	s.trust(now)
+	waiting, doubted := 0, -1
+	for i, o := range s.open {
+		switch {
+		case o.seq == seq && o.doubt == 0:
+			return o.refused, false, nil
+		case o.seq == seq:
+			doubted = i
+		case o.seq >= max(low, s.low):
 			waiting++
 		}
 	}
-	if waiting >= maxOut {
+	if seq < max(low, s.low) {
+		// The sender has long had its answer, and this call was delayed on its way; or the sender was merged after a split, and has
+		// transfers again of which its other half knew nothing. Only that one comes again.
+		switch {
+		case doubted < 0 && len(s.open) >= merged*maxOut:
+			return false, false, errBusy
+		case doubted < 0:
+			s.open = append(s.open, outcome{seq: seq, doubt: now.UnixMilli()})
+			return false, true, errSettled
+		case now.UnixMilli()-s.open[doubted].doubt < guard.Milliseconds():
+			return false, false, errSettled
+		}
+	} else if waiting >= maxOut {
 		return false, false, errBusy
+	}
+	if doubted >= 0 {
+		s.open = slices.Delete(s.open, doubted, doubted+1)
 	}
 	s.raise(low)
 	refused = amount <= 0 || !a.fits(amount)
 	if !refused {
 		a.balance += amount
+		a.got = remember(a.got, receipt{from, seq, amount})
 	}
-	s.open = append(s.open, outcome{seq, refused})
+	s.open = append(s.open, outcome{seq: seq, refused: refused})
 	s.seen = now.UnixMilli()
 	return refused, true, nil
 }
@@ -152,9 +179,14 @@ func (a *account) forget(from string, low int64, now time.Time) bool {
 	return false
 }
 
+// trust forgets doubts about transfers that did not come again.
+func (s *sender) trust(now time.Time) {
+	s.open = slices.DeleteFunc(s.open, func(o outcome) bool { return o.doubt != 0 && now.UnixMilli()-o.doubt > 4*guard.Milliseconds() })
+}
+
 func (s *sender) raise(low int64) {
 	s.low = max(s.low, low)
-	s.open = slices.DeleteFunc(s.open, func(o outcome) bool { return o.seq < s.low })
+	s.open = slices.DeleteFunc(s.open, func(o outcome) bool { return o.seq < s.low && o.doubt == 0 })
 }
 
 // sender finds what is known of a sender, or makes room for a new one in the place of one that has nothing open and was not heard
@@ -166,6 +198,7 @@ func (a *account) sender(name string, now time.Time) *sender {
 		}
 	}
 	a.in = slices.DeleteFunc(a.in, func(s sender) bool {
+		s.trust(now)
 		return len(s.open) == 0 && now.UnixMilli()-s.seen >= guard.Milliseconds()
 	})
 	if len(a.in) >= maxSenders {
