@@ -22,6 +22,7 @@ var families = map[string]int{
 	"internal/stream":   4,
 	"internal/tally":    4,
 	"internal/actor":    5,
+	"internal/inflight": 5,
 	"internal/store":    5,
 	"internal/shard":    6,
 	"internal/replica":  7,

@@ -33,7 +33,7 @@ func dumpKey(key string, nodes []*running) string {
 			for _, l := range n.gateway.shards[i].list() {
 				if l.key == key {
 					l.mu.Lock()
-					out = append(out, fmt.Sprintf("link at %s: flying %d held %v owner %s ended %v waits %v hi %v", n.name, len(l.flight.calls), l.flight.held, l.flight.owner.Name, l.ended, l.waits, l.hi != nil))
+					out = append(out, fmt.Sprintf("link at %s: flying %d held %v owner %s ended %v waits %v hi %v", n.name, l.flight.Open(), l.flight.Held(), l.flight.Owner().Name, l.ended, l.waits, l.hi != nil))
 					l.mu.Unlock()
 				}
 			}

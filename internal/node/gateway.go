@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gamed/internal/envelope"
+	"gamed/internal/inflight"
 	"gamed/internal/listener"
 	"gamed/internal/player"
 	"gamed/internal/room"
@@ -41,7 +42,7 @@ type link struct {
 	ended  bool
 	hi     *envelope.Envelope // HELLO, until it is answered
 	to     envelope.NodeID    // whom it was sent to
-	flight inflight
+	flight inflight.Calls
 	own    ownStream
 }
 
@@ -183,7 +184,7 @@ func (g *gateway) changed() {
 				l.to = owner
 				_ = g.router.RoutePart(&e, l.part) // without WELCOME the listener sends the client away
 			}
-			if len(l.flight.calls) > 0 && l.flight.owner != owner {
+			if l.flight.Open() > 0 && l.flight.Owner() != owner {
 				g.resend(l, owner)
 			}
 			l.mu.Unlock()
@@ -229,7 +230,7 @@ func (g *gateway) out(e *envelope.Envelope) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		frames, gap := l.own.take(e.Payload)
-		if frames = l.flight.answered(frames); len(frames) > 0 {
+		if frames = l.flight.Answered(time.Now(), frames); len(frames) > 0 {
 			l.conn.Send(frames)
 		}
 		if gap || len(e.Payload) == 0 { // pushes were lost on the way, or the owner asks
