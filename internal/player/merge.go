@@ -218,16 +218,14 @@ func appendNumbers(b []byte, list []uint64) []byte {
 }
 
 // mergeStream takes the own stream of the side that has pushed, the winner's when both have. It says whether the client of the
-// session that stays has not seen it all, or something else.
+// session that stays has seen something else.
 func (m *merger) mergeStream(stays *session, from state.Sections) (again bool) {
 	ofStream := func(name string) bool { return name == offsetSection || strings.HasPrefix(name, pushSection) }
 	m.Sort(ofStream)
-	if stays == nil || !merge.Differ(m.Out, from, ofStream) {
-		return false
+	if stays == nil || !merge.Differ(m.Out, from, ofStream) || !merge.Differ(m.Base, from, ofStream) {
+		return false // the gateway is asked what the client has, and it gets the rest
 	}
-	if merge.Differ(m.Base, from, ofStream) { // else the client has the beginning of it, and gets the rest
-		stays.began = otherStream
-	}
+	stays.began = otherStream
 	return true
 }
 

@@ -175,6 +175,10 @@ func (p *Entity) called(w *shard.Worker, e *envelope.Envelope) {
 		p.leftRoom(w, e)
 		return
 	}
+	if e.Flags&envelope.FlagConfirm != 0 {
+		p.roomAsks(w, e)
+		return
+	}
 	to := game.ReplyTo{Key: e.From, Ref: e.Ref}
 	if e.Kind == envelope.Cast {
 		to.Ref = 0

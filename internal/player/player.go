@@ -77,6 +77,7 @@ type Entity struct {
 	q      actor.Quarantine
 	o      replica.Outbox
 	asked  *asking
+	split  *split // nil: nothing was noted for a merge
 	dirty  dirt
 	added  string  // the topic whose tallies were added to since note
 	given  []*gave // what this player added to tallies, by their last use
@@ -96,8 +97,10 @@ func (p *Entity) Handle(w *shard.Worker, e *envelope.Envelope) {
 		p.o.Acked(p.d.Replica, w.Now(), e)
 	case envelope.Frames:
 		p.frames(w, e)
+		p.noteSpoke(w)
 	case envelope.Hello:
 		p.hello(w, e)
+		p.noteSpoke(w)
 	case envelope.Gone:
 		p.gone(w, e)
 	case envelope.Seen:

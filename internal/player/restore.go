@@ -18,6 +18,7 @@ import (
 func (p *Entity) Restore(w *shard.Worker, sections state.Sections) {
 	p.start()
 	now := w.Now()
+	p.restoreSplit(sections)
 	p.restoreStream(sections)
 	p.restoreSession(now, sections)
 	p.restoreParts(sections)

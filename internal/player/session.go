@@ -95,7 +95,7 @@ func (p *Entity) hello(w *shard.Worker, e *envelope.Envelope) {
 		p.welcome(false)
 		return
 	}
-	if from, named := seenOf(seen, ""); named {
+	if from, named := seenOf(seen, ""); named && s.began != otherStream {
 		s.resume.from = from
 	}
 	for _, topic := range s.topics {
@@ -165,6 +165,10 @@ func (p *Entity) welcome(resumed bool) {
 	frames, missed := p.own.Since(from)
 	if missed {
 		from = p.own.Offset()
+	}
+	if s.began == otherStream {
+		s.began = from
+		p.dirty |= dirtySession
 	}
 	if resumed {
 		all = append([]protocol.Missed{{Topic: "", Missed: missed}}, all...)

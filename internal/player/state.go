@@ -160,6 +160,7 @@ func (p *Entity) record(c *state.Change, d dirt) {
 func (p *Entity) whole(c *state.Change) {
 	c.Put(wholeSection, []byte{1})
 	p.record(c, dirtySession|dirtyTimers|dirtyCalls|dirtyOpen)
+	p.recordSplit(c)
 	if p.s != nil {
 		p.recordRefs(c)
 		p.s.answers.forget = p.s.answers.forget[:0]

@@ -215,6 +215,7 @@ func (h *Home) tellLeft(w *shard.Worker, name string) {
 // resume goes on with a member's stream at another connection.
 func (h *Home) resume(w *shard.Worker, e *envelope.Envelope) {
 	r := envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, FromTopic: h.topic, Event: string(protocol.CodeOK)}
+	h.adopt(e)
 	if !h.isMember(e.From, e.Session) {
 		r.Event = string(protocol.CodeNotFound)
 		h.o.Route(&r)
@@ -224,7 +225,6 @@ func (h *Home) resume(w *shard.Worker, e *envelope.Envelope) {
 	m := h.members.byName[name]
 	h.detach(m)
 	m.node, m.conn = e.Node, e.Conn
-	h.recordMember(m)
 	replay := [][]byte{} // not nil: it is no join
 	missed := e.Event != "seen"
 	if !missed {
@@ -233,11 +233,23 @@ func (h *Home) resume(w *shard.Worker, e *envelope.Envelope) {
 		frames, missed = h.stream.Since(from)
 		replay = append(replay, h.renewed(w, frames, from)...)
 	}
+	if m.joined == otherStream {
+		m.joined = h.stream.Offset()
+	}
+	h.recordMember(m)
 	h.attach(name, replay)
 	if missed {
 		r.Offset = 1
 	}
 	h.o.Route(&r)
+}
+
+// adopt takes the word of a player's entity that he is a member in this session, where two sides of a split did not agree.
+func (h *Home) adopt(e *envelope.Envelope) {
+	name, ok := envelope.PlayerOf(e.From)
+	if m := h.members.byName[name]; ok && m != nil && m.session == "" {
+		m.session = e.Session
+	}
 }
 
 // resync sends a relay what it has missed: pushes after Offset, as far as the history reaches.

@@ -22,11 +22,12 @@ import (
 
 // Deps is what all homes of a node share. Immutable.
 type Deps struct {
-	Replica *replica.Policy
-	Games   map[string]*game.Game
-	Dead    func(actor.DeadLetter)
-	Log     *slog.Logger
-	Metrics *Metrics
+	Replica  *replica.Policy
+	Games    map[string]*game.Game
+	Degraded func() bool
+	Dead     func(actor.DeadLetter)
+	Log      *slog.Logger
+	Metrics  *Metrics
 }
 
 // Local is what the homes of one worker share.
@@ -61,6 +62,7 @@ type Home struct {
 	late       []late
 	lateAt     time.Time
 	confirm    time.Time // when relays are told where the stream is; zero: they know
+	split      *split    // nil: nothing was noted for a merge
 	q          actor.Quarantine
 	o          replica.Outbox
 	dirty      dirt
@@ -92,6 +94,7 @@ func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
 			h.resume(w, e)
 		default:
 			h.called(w, e)
+			h.noteSpoke(w)
 		}
 	case envelope.Reply:
 		h.replied(w, e.Ref, envelope.AnswerOf(e.Event, e.Payload))

@@ -27,6 +27,7 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 			h.snapshot, h.kept = snap, true
 		}
 	}
+	h.restoreSplit(sections)
 	h.restoreStream(sections)
 	h.restoreMembers(sections)
 	h.restoreNotices(w, sections)
@@ -44,6 +45,7 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 	if h.askAgain(w, true); len(h.rounds) == 0 {
 		h.retell(w.Now())
 	}
+	h.askUnsure()
 	for n := range h.nodes { // relays that are behind ask for the rest
 		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
 	}
@@ -193,6 +195,7 @@ func (h *Home) Rebase(w *shard.Worker, alive func(envelope.NodeID) bool) {
 		}
 	}
 	h.abandonCalls(w, alive)
+	h.askUnsure()
 	if h.askAgain(w, true); len(h.rounds) == 0 {
 		h.retell(w.Now())
 	}

@@ -138,6 +138,7 @@ func (h *Home) whole(c *state.Change) {
 		c.Put(pushSection+strconv.FormatUint(h.stream.First()+uint64(i), 10), f)
 	}
 	h.record(c, dirtyTimers|dirtyCalls|dirtyRounds|dirtyNotices)
+	h.recordSplit(c)
 }
 
 func (h *Home) putAnswered(c *state.Change, list []answered) {
