@@ -49,7 +49,12 @@ func (s *saver) save(ctx context.Context, stop <-chan struct{}) {
 			break
 		}
 		s.rec.Deposits = append(s.rec.Deposits, d)
-		waitUntil(ctx, time.Now().Add(rand64(s.random, 2*s.vault.o.Pause)))
+		pause := time.NewTimer(rand64(s.random, 2*s.vault.o.Pause))
+		select {
+		case <-pause.C:
+		case <-stop:
+		}
+		pause.Stop()
 	}
 	done()
 	s.side.Wait()

@@ -19,7 +19,8 @@ func TestDrain(t *testing.T) {
 	if *full {
 		crowd = 5000
 	}
-	w := build(t, 5, 0, loadtest.NodesOptions{})
+	t.Parallel()
+	w := run(t, 5, loadtest.NodesOptions{})
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	over := make(chan struct{})

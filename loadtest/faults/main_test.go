@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +20,19 @@ var (
 	seed = flag.Uint64("faults.seed", 0, "of what the players do and what is broken; 0: by the clock")
 	full = flag.Bool("faults.all", false, "run all cases, in full")
 
-	gamed   string // the binary under test
+	folder  string // for the binary
 	missing error  // why no lab can be made here
 )
+
+// gamed is the binary under test, built by the first test that needs it.
+var gamed = sync.OnceValues(func() (string, error) {
+	if file := os.Getenv("LOADTEST_GAMED"); file != "" {
+		return file, nil
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer stop()
+	return loadtest.Build(ctx, folder)
+})
 
 func TestMain(m *testing.M) {
 	// Most of the time is spent waiting for deadlines of the nodes.
@@ -33,31 +44,16 @@ func TestMain(m *testing.M) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
 	}
-	dir, err := os.MkdirTemp("", "faults")
-	if err == nil {
-		err = prepare(dir)
-	}
-	if err != nil {
+	missing = netlab.Check()
+	var err error
+	if folder, err = os.MkdirTemp("", "faults"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
+		_ = os.RemoveAll(folder)
 		os.Exit(code)
 	}))
-}
-
-func prepare(dir string) (err error) {
-	if missing = netlab.Check(); missing != nil {
-		return nil
-	}
-	if gamed = os.Getenv("LOADTEST_GAMED"); gamed != "" {
-		return nil
-	}
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer stop()
-	gamed, err = loadtest.Build(ctx, dir)
-	return err
 }
 
 // inFull skips a case that only the long run has.

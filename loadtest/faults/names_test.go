@@ -15,15 +15,19 @@ func TestTwoNodesOfOneName(t *testing.T) {
 	w := build(t, 3, 1, loadtest.NodesOptions{})
 	before := w.nodes.Look(t.Context(), "a")[0]
 	host := w.lab.Addr("d")
+	file, err := gamed()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var said bytes.Buffer
-	cmd := w.lab.Command("d", gamed, "serve", "--node", "b", "--insecure", "--listen", host+":7300", "--mesh", host+":7301", "--gossip", host+":7302",
+	cmd := w.lab.Command("d", file, "serve", "--node", "b", "--insecure", "--listen", host+":7300", "--mesh", host+":7301", "--gossip", host+":7302",
 		"--admin", "127.0.0.1:7303", "--join", w.lab.Addr("a")+":7302")
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	timer := time.AfterFunc(15*time.Second, func() { _ = cmd.Process.Kill() })
-	err := cmd.Wait()
+	err = cmd.Wait()
 	if !timer.Stop() {
 		t.Fatalf("it did not end:\n%s", said.String())
 	}

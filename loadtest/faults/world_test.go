@@ -40,17 +40,28 @@ func build(t *testing.T, count, spare int, o loadtest.NodesOptions) *world {
 		t.Skip(missing)
 	}
 	t.Parallel()
-	w := &world{t: t, began: time.Now()}
-	var err error
-	if w.lab, err = netlab.New(t.Context(), loadtest.HostNames(count+spare)...); err != nil {
+	lab, err := netlab.New(t.Context(), loadtest.HostNames(count+spare)...)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := w.lab.Close(); err != nil {
+		if err := lab.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	o.Binary, o.Lab, o.Count = gamed, w.lab, count
+	o.Lab = lab
+	return run(t, count, o)
+}
+
+// run is build for a cluster on loopback, unless o names a lab. There no limit for one source address holds.
+func run(t *testing.T, count int, o loadtest.NodesOptions) *world {
+	t.Helper()
+	w := &world{t: t, began: time.Now(), lab: o.Lab}
+	file, err := gamed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Binary, o.Count = file, count
 	if w.nodes, err = loadtest.StartNodes(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

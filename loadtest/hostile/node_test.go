@@ -23,6 +23,7 @@ type node struct {
 	cmd                                *exec.Cmd
 	log                                *tail
 	done                               chan struct{} // closed when it has ended
+	forgiven                           bool          // errors in the log are meant
 }
 
 // start runs gamed serve on free ports until the test ends, and waits until it takes players. That it still lives then, without
@@ -34,6 +35,17 @@ func start(t testing.TB, args ...string) *node {
 
 // startAs is start with a command to which the arguments are added.
 func startAs(t testing.TB, cmd *exec.Cmd, args ...string) *node {
+	t.Helper()
+	n := launch(t, cmd, args...)
+	await(t, "the node takes players", func() bool {
+		_, err := n.get("/readyz")
+		return err == nil
+	})
+	return n
+}
+
+// launch is startAs without waiting for more than the ports.
+func launch(t testing.TB, cmd *exec.Cmd, args ...string) *node {
 	t.Helper()
 	const free = "127.0.0.1:0"
 	n := &node{t: t, cmd: cmd, log: &tail{}, done: make(chan struct{})}
@@ -60,10 +72,6 @@ func startAs(t testing.TB, cmd *exec.Cmd, args ...string) *node {
 	case <-time.After(patience):
 		t.Fatal("gamed binds no ports")
 	}
-	await(t, "the node takes players", func() bool {
-		_, err := n.get("/readyz")
-		return err == nil
-	})
 	return n
 }
 
@@ -77,12 +85,29 @@ func (n *node) end() {
 		n.t.Error("gamed does not end when killed")
 	}
 	text := n.log.String()
-	if strings.Contains(text, "panic") || strings.Contains(text, "fatal error") || strings.Contains(text, "level=ERROR") {
+	if strings.Contains(text, "panic") || strings.Contains(text, "fatal error") || strings.Contains(text, "level=ERROR") && !n.forgiven {
 		n.t.Error("the log tells of a panic or an error")
 	}
 	if n.t.Failed() {
 		n.t.Logf("the end of gamed's log:\n%s", text)
 	}
+}
+
+// post sends a POST with a token to the admin port and gives the status.
+func (n *node) post(t testing.TB, path, token string) int {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, "http://"+n.Admin+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close()
+	return r.StatusCode
 }
 
 // mustLive fails the test when the process has ended.
@@ -171,8 +196,8 @@ type tail struct {
 func (l *tail) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.b = append(l.b, p...); len(l.b) > 64<<10 {
-		l.b = append([]byte(nil), l.b[len(l.b)-32<<10:]...)
+	if l.b = append(l.b, p...); len(l.b) > 2<<20 {
+		l.b = append([]byte(nil), l.b[len(l.b)-1<<20:]...)
 	}
 	return len(p), nil
 }

@@ -12,9 +12,17 @@ import (
 	"gamed/protocol"
 )
 
+// stream is a connection of which one side can be closed: TCP, or TLS over it.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+func wrapPeer(c stream) *peer { return &peer{stream: c, r: bufio.NewReaderSize(c, 64)} }
+
 // peer is a raw connection to the players' port. Reads and writes that take longer than patience fail.
 type peer struct {
-	*net.TCPConn
+	stream
 	r *bufio.Reader
 }
 
@@ -24,7 +32,7 @@ func connect(addr string) (*peer, error) {
 		return nil, err
 	}
 	_ = c.SetDeadline(time.Now().Add(2 * patience))
-	return &peer{TCPConn: c.(*net.TCPConn), r: bufio.NewReaderSize(c, 64)}, nil
+	return wrapPeer(c.(stream)), nil
 }
 
 // dial connects for the length of the test.

@@ -1,12 +1,9 @@
 package hostile
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,15 +52,6 @@ func TestSilenceAndDrips(t *testing.T) {
 func TestSilenceAndDripsWithTLS(t *testing.T) {
 	t.Parallel()
 	cert, key := certificate(t)
-	var refused bytes.Buffer
-	check := exec.Command(gamed, "serve", "--node", "probe", "--listen", "127.0.0.1:0", "--mesh", "127.0.0.1:0", "--gossip", "127.0.0.1:0",
-		"--admin", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", filepath.Join(t.TempDir(), "none"))
-	check.Stderr = &refused
-	if err := check.Run(); err == nil {
-		t.Fatal("gamed serves without its key")
-	} else if strings.Contains(refused.String(), "not supported by this build") {
-		t.Skipf("%s", refused.String())
-	}
 	n := start(t, "--tls-cert", cert, "--tls-key", key)
 	inside := func(t *testing.T) net.Conn { return dialTLS(t, n.Players) }
 	playAll(t, n, []silent{
@@ -93,7 +81,7 @@ func (c *silent) play(t *testing.T, n *node) {
 	if c.open != nil {
 		conn = c.open(t)
 	} else {
-		conn = dial(t, n.Players).TCPConn
+		conn = dial(t, n.Players).stream
 	}
 	if c.limit > 0 {
 		began = time.Now()

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -14,10 +15,10 @@ const blocked = "gamed_listener_connections_blocked"
 
 // readSlowly reads a byte a second until the connection ends.
 func (p *peer) readSlowly(t testing.TB) {
-	_ = p.SetReadBuffer(4096)
+	_ = p.stream.(*net.TCPConn).SetReadBuffer(4096)
 	one := make([]byte, 1)
 	every(t, time.Second, func() bool {
-		_, err := p.TCPConn.Read(one)
+		_, err := p.stream.Read(one)
 		return err == nil
 	})
 }
@@ -89,7 +90,7 @@ func TestSlowClientIsClosedByTime(t *testing.T) {
 		{"words", "hello slow-words\n", `call echo: e "` + text + `"` + "\n"},
 	} {
 		p := dial(t, n.Players)
-		_ = p.SetReadBuffer(4096)
+		_ = p.stream.(*net.TCPConn).SetReadBuffer(4096)
 		if _, err := p.Write([]byte(d.hello)); err != nil {
 			t.Fatal(err)
 		}
