@@ -84,8 +84,8 @@ func (s Sections) SetForks(f Forks) {
 // changed. merged is what their union knows; mine is the one that goes on. again says that theirs is part of mine already, so that
 // nothing is to be merged.
 //
-// It is exact whatever the order in which three or more sides of a split are merged one by one, as long as no two unions meet that
-// each have lives of the same two unmerged ones.
+// It is exact in whatever order three sides of a split are merged, and more of them as long as one union takes the others in one by
+// one. Of two unions of two sides each the common past may be more than any record tells.
 func Meet(mine, theirs Forks) (base Sections, merged Forks, again bool) {
 	if slices.Contains(mine.Merged, theirs.Life) || mine.Life == theirs.Life && mine.Life != (Point{}) {
 		return nil, mine, true
