@@ -90,7 +90,9 @@ func (o *Outbox) begin(p *Policy, now time.Time, at place, whole func(*state.Cha
 	urgent := o.acked < o.last || now.Sub(f.since) >= patience
 	ok, again := p.Pace.begin(now, at.backup, o.life, urgent)
 	if !ok {
-		f.due = again
+		if f.due = again; !urgent && f.due.After(f.since.Add(patience)) {
+			f.due = f.since.Add(patience)
+		}
 		return false
 	}
 	var all state.Change

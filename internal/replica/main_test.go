@@ -84,6 +84,7 @@ type entity struct {
 	state   state.Sections
 	refused []envelope.Envelope
 	wholes  int
+	long    int // bytes of the sections that messages change
 }
 
 func newEntity(t *testing.T, tab *shard.Table) *entity {
@@ -104,7 +105,7 @@ func (e *entity) whole(c *state.Change) {
 func (e *entity) message(name string, sends ...uint64) {
 	var c state.Change
 	if name != "" {
-		e.state[name] = []byte("x")
+		e.state[name] = bytes.Repeat([]byte("x"), max(e.long, 1))
 		c.Put(name, e.state[name])
 	}
 	for _, ref := range sends {
