@@ -47,7 +47,7 @@ const (
 	Attach  // Conn, From (player), Offset, Payload: frames to replay. The connection gets the stream from Offset on
 	Detach  // Conn, From (player)
 	Push    // Offset, Payload: one PUSH frame. Offset 0: outside the stream; From: the player who does not get it
-	Collect // Ref (attempt), Key (the home), Event (round), Flags (FlagResume)
+	Collect // Ref (attempt), Key (the home), Event (round), Flags (FlagResume), Offset: the notice that all must have heard
 	Notify  // Event, Payload: to the player parts of members
 	Moved   // Payload: an envelope that came to a node that does not own its key; Term: the table of that node
 	Query   // Ref, Event (what), Payload: a question of the admin API to a node

@@ -3,6 +3,7 @@ package node
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gamed/game"
@@ -168,47 +169,72 @@ func (l local) tell(e *envelope.Envelope) {
 	}, nil)
 }
 
-// collect closes a round for every partition of this node and sends the sum to the room's home, once the backups have all of it. An
-// attempt that is only about to begin lets those add again who have come here since the last one.
+// collect closes a round for every partition of this node and sends the sum to the room's home, once all members here have heard what
+// the room told before it and the backups have all of it. An attempt that is only about to begin lets those add again who have come
+// here since the last one.
 func (l local) collect(e *envelope.Envelope) {
 	if e.Flags&envelope.FlagResume != 0 {
 		l.n.gate.Begin(time.Now(), e.Topic, e.Event, e.Ref)
 		return
 	}
-	c := &collecting{n: l.n, key: strings.Clone(e.Key), topic: e.Topic, round: e.Event, ref: e.Ref, until: time.Now().Add(collectWait)}
-	l.n.workers.Each(func(*shard.Worker) {}, c.close) // after the notices that came before it: what they bring about counts
+	c := &collecting{n: l.n, key: strings.Clone(e.Key), topic: e.Topic, round: e.Event, ref: e.Ref, heard: e.Offset, until: time.Now().Add(collectWait)}
+	c.begin()
 }
 
-// collecting is the answer to one Collect.
+// collecting is the answer to one Collect. It is by one table: when another is put in force meanwhile there is no answer, and the
+// home asks again.
 type collecting struct {
 	n                 *Node
 	key, topic, round string
-	ref               uint64
+	ref, heard        uint64
 	until             time.Time
+	table             *shard.Table
+	away              map[uint16]bool // partitions on their way here at the beginning: they are not in the sum
 }
 
-// close closes the round and begins to sum up. No worker adds to it any more.
-func (c *collecting) close() {
-	n := c.n
-	n.installing.RLock() // so that what is away is that by this table
-	open := n.gate.Close(time.Now(), c.topic, c.round, c.ref, n.router.Table().Term, n.moving.all())
-	n.installing.RUnlock()
-	if open {
-		c.try()
-	}
-}
-
-// How long a node waits for its backups before it leaves a Collect unanswered (the home asks again), and how often it looks.
+// How long a node waits for its members and backups before it leaves a Collect unanswered (the home asks again), and how often it looks.
 const (
 	collectWait  = 900 * time.Millisecond
 	collectEvery = 2 * time.Millisecond
 )
 
-func (c *collecting) try() {
+func (c *collecting) over() bool {
+	return c.n.router.Table() != c.table && c.table != nil || time.Now().After(c.until) || c.n.ctx.Err() != nil
+}
+
+// begin waits until all members have heard the room's notices, closes the round, so that no worker adds to it any more, and goes on.
+func (c *collecting) begin() {
+	if c.over() {
+		return
+	}
 	n := c.n
 	n.installing.RLock() // so that the workers know the players of this table, no others
 	defer n.installing.RUnlock()
-	before, away := n.router.Table(), n.moving.all()
+	c.table, c.away = n.router.Table(), n.moving.all()
+	var deaf atomic.Bool
+	n.workers.Each(func(w *shard.Worker) {
+		if !w.Local.(*worker).player.Heard(c.topic, c.heard) {
+			deaf.Store(true)
+		}
+	}, func() {
+		switch {
+		case c.over():
+		case deaf.Load():
+			time.AfterFunc(collectEvery, c.begin)
+		case n.gate.Close(time.Now(), c.topic, c.round, c.ref, c.table.Term, c.away):
+			time.AfterFunc(0, c.sum) // not here, under the lock when a worker has ended
+		}
+	})
+}
+
+// sum adds up and answers.
+func (c *collecting) sum() {
+	n := c.n
+	n.installing.RLock()
+	defer n.installing.RUnlock()
+	if c.over() {
+		return
+	}
 	var mu sync.Mutex // guards what follows
 	var sum game.Tally
 	safe := true
@@ -221,19 +247,19 @@ func (c *collecting) try() {
 		safe = safe && l.player.Safe(c.topic)
 	}, func() {
 		switch {
-		case n.router.Table() != before || time.Now().After(c.until) || n.ctx.Err() != nil: // the home asks again
+		case c.over():
 		case !safe:
-			time.AfterFunc(collectEvery, c.try)
+			time.AfterFunc(collectEvery, c.sum)
 		default:
 			var have room.Coverage
 			for p := range uint16(shard.Partitions) {
-				if owner, ok := before.OwnerOf(p); ok && owner == n.router.Self() && !away[p] {
+				if owner, ok := c.table.OwnerOf(p); ok && owner == n.router.Self() && !c.away[p] {
 					have.Add(p)
 				}
 			}
-			a := envelope.Envelope{Kind: envelope.Tallied, Key: c.key, Topic: c.topic, Event: c.round, Ref: c.ref, Offset: before.Term,
+			a := envelope.Envelope{Kind: envelope.Tallied, Key: c.key, Topic: c.topic, Event: c.round, Ref: c.ref, Offset: c.table.Term,
 				Payload: room.AppendTallied(nil, &have, &sum)}
-			time.AfterFunc(0, func() { _ = n.router.Route(&a) }) // not under the lock, as here when a worker has ended; lost, the home asks again
+			time.AfterFunc(0, func() { _ = n.router.Route(&a) }) // lost, the home asks again
 		}
 	})
 }

@@ -85,6 +85,16 @@ func (l *Local) Safe(topic string) bool {
 	return true
 }
 
+// Heard says that this worker's members of a topic have heard the room's notices up to this number.
+func (l *Local) Heard(topic string, number uint64) bool {
+	for p := range l.topics[topic] {
+		if pt := p.find(topic); pt != nil && pt.noticed < number {
+			return false
+		}
+	}
+	return true
+}
+
 // gave finds what was added to a round, or begins to remember it in the place of the round that was not used for longest. It is
 // last in the list from now on.
 func (p *Entity) gave(k given) *gave {

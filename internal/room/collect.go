@@ -72,7 +72,14 @@ func (h *Home) ask(w *shard.Worker, round string) {
 	h.attempt++
 	c, t := h.rounds[round], h.d.Replica.Router.Table()
 	*c = collect{attempt: h.attempt, term: t.Term, again: w.Now().Add(collectEvery)}
-	h.toAll(&envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt})
+	hear := h.owners(t)
+	for _, n := range t.Nodes {
+		e := envelope.Envelope{Kind: envelope.Collect, Key: h.key, Topic: h.topic, Event: round, Ref: c.attempt}
+		if hear[n] {
+			e.Offset = h.notices.last
+		}
+		h.o.ToNode(n, &e)
+	}
 }
 
 // askAgain is ask for rounds that were asked for in vain, those that are due or all. First all members are told again what they may
@@ -88,20 +95,15 @@ func (h *Home) askAgain(w *shard.Worker, all bool) {
 			h.retell(w.Now())
 			told = true
 		}
-		h.toAll(&envelope.Envelope{Kind: envelope.Collect, Flags: envelope.FlagResume, Key: h.key, Topic: h.topic, Event: round, Ref: h.attempt + 1})
+		for _, n := range h.d.Replica.Router.Table().Nodes {
+			h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Collect, Flags: envelope.FlagResume, Key: h.key, Topic: h.topic, Event: round, Ref: h.attempt + 1})
+		}
 		h.invoke(w, func(ctx *game.Context) {
 			if r, ok := h.impl.(game.Reteller); ok {
 				r.Retell(ctx, round)
 			}
 		})
 		h.ask(w, round)
-	}
-}
-
-// toAll sends to every node of the table.
-func (h *Home) toAll(e *envelope.Envelope) {
-	for _, n := range h.d.Replica.Router.Table().Nodes {
-		h.o.ToNode(n, e)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"gamed/game"
 	"gamed/internal/envelope"
+	"gamed/internal/shard"
 	"gamed/protocol"
 )
 
@@ -56,14 +57,20 @@ func (n *notices) add(item notice, drop func(notice)) {
 // tell sends one notice to the owners of the members.
 func (h *Home) tell(item *notice) {
 	e := envelope.Envelope{Kind: envelope.Notify, Topic: h.topic, Event: item.event, Offset: item.seq, Payload: item.body}
-	t := h.d.Replica.Router.Table()
-	told := map[envelope.NodeID]bool{}
+	for n := range h.owners(h.d.Replica.Router.Table()) {
+		h.o.ToNode(n, &e)
+	}
+}
+
+// owners are the nodes that own members.
+func (h *Home) owners(t *shard.Table) map[envelope.NodeID]bool {
+	all := map[envelope.NodeID]bool{}
 	for part := range h.members.parts {
-		if n, ok := t.OwnerOf(part); ok && !told[n] {
-			told[n] = true
-			h.o.ToNode(n, &e)
+		if n, ok := t.OwnerOf(part); ok {
+			all[n] = true
 		}
 	}
+	return all
 }
 
 // retell tells again what some may not have heard.
