@@ -1,6 +1,7 @@
 package player
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ func testGames() []game.Game {
 	return []game.Game{
 		{Name: "probe", Player: func(string) game.Player { return &probe{} }, Room: func(string) game.Room { return nil }},
 		{Name: "rooms", Room: func(string) game.Room { return nil }},
+		{Name: "sums", Player: func(string) game.Player { return &sums{} }, Room: func(string) game.Room { return nil }},
 		{Name: "solo", HasTopic: func(id string) bool { return id == "" }, Player: func(string) game.Player { return &probe{} }},
 	}
 }
@@ -125,4 +127,22 @@ func (p *probe) Restore(b []byte) error {
 		return fmt.Errorf("probe: %w", err)
 	}
 	return nil
+}
+
+// sums is a probe whose count adds up when it is merged.
+type sums struct{ probe }
+
+func (p *sums) Merge(base, mine, theirs []byte) ([]byte, error) {
+	var b, m, t probe
+	if base != nil {
+		_ = b.Restore(base)
+	}
+	if err := errors.Join(m.Restore(mine), t.Restore(theirs)); err != nil {
+		return nil, err
+	}
+	m.n += t.n - b.n
+	if m.n > 1000 {
+		return m.Snapshot(nil), errors.New("more than 1000")
+	}
+	return m.Snapshot(nil), nil
 }

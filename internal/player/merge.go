@@ -221,9 +221,12 @@ func appendNumbers(b []byte, list []uint64) []byte {
 // session that stays has seen something else.
 func (m *merger) mergeStream(stays *session, from state.Sections) (again bool) {
 	ofStream := func(name string) bool { return name == offsetSection || strings.HasPrefix(name, pushSection) }
-	m.Sort(ofStream)
-	if stays == nil || !merge.Differ(m.Out, from, ofStream) || !merge.Differ(m.Base, from, ofStream) {
-		return false // the gateway is asked what the client has, and it gets the rest
+	won, lost := m.Sort(ofStream)
+	switch {
+	case stays == nil || !won || !lost: // what the client has is the beginning of it: its gateway is asked, and it gets the rest
+		return false
+	case stays.conn != 0 && !merge.Differ(m.Out, from, ofStream):
+		return false
 	}
 	stays.began = otherStream
 	return true

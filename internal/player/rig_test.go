@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,7 @@ type rig struct {
 	tallies *tally.Set
 	local   *Local
 	metrics *Metrics
+	split   atomic.Bool // the cluster is degraded
 
 	mu      sync.Mutex // guards what follows
 	table   *shard.Table
@@ -79,7 +81,7 @@ func newRig(t *testing.T) *rig {
 		log = slog.Default()
 	}
 	r.metrics = NewMetrics(prometheus.NewRegistry())
-	d := &Deps{Games: map[string]*game.Game{}, SessionTTL: time.Minute, HeartbeatMS: 15000, Degraded: func() bool { return false },
+	d := &Deps{Games: map[string]*game.Game{}, SessionTTL: time.Minute, HeartbeatMS: 15000, Degraded: r.split.Load,
 		Limits: protocol.Limits{Outstanding: OpenCalls}, Log: log, Metrics: r.metrics,
 		Dead: func(l actor.DeadLetter) { r.dead = append(r.dead, l) }}
 	for _, g := range testGames() {
