@@ -132,7 +132,7 @@ func (m *Machine) nextOf(a *awaited) *give {
 // copied decides where a copy belongs.
 func (m *Machine) copied(ev Copy) {
 	p := ev.Part
-	if int(p) >= shard.Partitions || ev.Term > m.table.Term+termsAhead {
+	if int(p) >= shard.Partitions || ev.Term > m.table.Term+TermsAhead {
 		m.do(Stale{"copy"})
 		return
 	}
@@ -149,13 +149,17 @@ func (m *Machine) copied(ev Copy) {
 	case ev.Term > m.table.PartTerm[p]:
 		fits = true // its table is on its way
 	default:
-		fits = m.skippedOver(ev.From, &ev.Origin) != nil
+		a = m.skippedOver(ev.From, &ev.Origin)
+		fits = a != nil
 	}
 	if !fits {
 		m.do(Stale{"copy"})
 		return
 	}
-	m.do(Keep{ev.Rival})
+	if a != nil {
+		a.since = m.now
+	}
+	m.do(Keep{Rival: ev.Rival, Pass: a != nil && a.pass})
 }
 
 // takes says whether what a node gives is what is awaited.
@@ -169,7 +173,7 @@ func (a *awaited) takes(from shard.NodeID, o *Origin) bool {
 // word notes that everything of a partition has come.
 func (m *Machine) word(ev Word) {
 	p := ev.Part
-	if int(p) >= shard.Partitions || ev.Term > m.table.Term+termsAhead {
+	if int(p) >= shard.Partitions || ev.Term > m.table.Term+TermsAhead {
 		m.do(Stale{"word"})
 		return
 	}

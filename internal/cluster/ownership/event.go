@@ -131,8 +131,11 @@ type SetAside struct {
 // Retire says that other nodes own and back up partitions: copies are kept for a while only.
 type Retire struct{ Parts []uint16 }
 
-// Keep says where the copy belongs that the event brought: with the partition's copies, or with the rival ones of its term.
-type Keep struct{ Rival bool }
+// Keep says that the copy which the event brought is to be kept: with the partition's copies, or with the rival ones of its term.
+type Keep struct {
+	Rival bool
+	Pass  bool // it is for another node: nothing is to be fenced by it
+}
 
 // Stale says that the event was of an earlier table, came twice or makes no sense, and is left out. It is to be counted.
 type Stale struct{ What string }
@@ -220,6 +223,7 @@ const (
 	AnybodyFor = 3 * time.Second  // the same when nobody is known who has to
 	PassedFor  = time.Minute      // what comes of a partition that belongs to another by now is passed on so long
 	MarkWait   = 5 * time.Second  // a node that does not mark is waited for so long
+	MarkAgain  = 2 * time.Second  // how often a node says again which table it follows
 	EarlyFor   = time.Second      // a message ahead of the table waits so long for it
 	Recently   = 30 * time.Second // after a move the copies of who had the partition before are asked for so long
 	HealFor    = time.Minute      // rival copies are merged so long after the table that heals
@@ -237,5 +241,5 @@ const (
 // askTries is how often nodes that do not answer are asked for copies.
 const askTries = 3
 
-// termsAhead is how far a term may be ahead of the table's: beyond it, it was never given.
-const termsAhead = 1 << 32
+// TermsAhead is how far a term may be ahead of the table's: beyond it, it was never given.
+const TermsAhead = 1 << 32

@@ -97,11 +97,18 @@ func (m *Machine) release(term uint64) {
 		return
 	}
 	m.released = term
-	if term == m.table.Term {
-		others := slices.DeleteFunc(slices.Clone(m.table.Nodes), func(id shard.NodeID) bool { return id == m.self })
-		if len(others) > 0 {
-			m.do(Mark{others, term})
-		}
-	}
+	m.mark()
 	m.each(func(_ uint16, a *awaited) { m.ready(a) })
+}
+
+// mark tells the others that this node follows the table, if it does. A mark that was lost with its link is made good by the next.
+func (m *Machine) mark() {
+	if m.released < m.table.Term {
+		return
+	}
+	m.markedAt = m.now
+	others := slices.DeleteFunc(slices.Clone(m.table.Nodes), func(id shard.NodeID) bool { return id == m.self })
+	if len(others) > 0 {
+		m.do(Mark{others, m.released})
+	}
 }

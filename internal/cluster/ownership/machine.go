@@ -32,6 +32,7 @@ type Machine struct {
 	healedAt time.Duration
 	skipped  skip
 	released uint64
+	markedAt time.Duration
 	round    uint64
 	gathers  map[uint64]*gathering
 	asked    []asked
@@ -208,6 +209,9 @@ func (m *Machine) answer() {
 
 // tick does what is due.
 func (m *Machine) tick() {
+	if m.table.Term > 0 && m.now-m.markedAt >= MarkAgain {
+		m.mark()
+	}
 	m.overdue()
 	n := 0
 	for n < len(m.early) && m.now-m.early[n].at > EarlyFor {

@@ -62,12 +62,27 @@ func newRig(t *testing.T, self string) *rig {
 
 // step gives the actions that are of the test's partition, or of none.
 func (r *rig) step(ev Event) (acts []Action) {
+	_, tick := ev.(Tick)
 	for _, a := range r.Step(r.at, ev) {
-		if ofPart(a) {
+		if _, again := a.(Mark); ofPart(a) && !(tick && again) {
 			acts = append(acts, a)
 		}
 	}
 	return acts
+}
+
+func TestAMarkThatWasLostIsMadeGood(t *testing.T) {
+	r := moving(t)
+	r.at += MarkAgain - 1
+	if acts := r.Step(r.at, Tick{}); slices.ContainsFunc(acts, func(a Action) bool { _, ok := a.(Mark); return ok }) {
+		t.Fatalf("too soon: %+v", acts)
+	}
+	for range 3 {
+		r.at += MarkAgain
+		if m := find[Mark](r, r.Step(r.at, Tick{})); len(m.To) != 2 || m.Term != 2 {
+			t.Fatalf("%+v", m)
+		}
+	}
 }
 
 func ofPart(a Action) bool {
@@ -199,7 +214,7 @@ func TestWordsAndCopiesOfOthersDoNotCount(t *testing.T) {
 		{"of the owner before", "b", origin(two, 3, 2), true},
 		{"of one who was replaced and does not know it", "a", origin(one, 3, 1), false},
 		{"of an earlier move", "b", origin(one, 2, 1), false},
-		{"of a term that was never given", "b", origin(two, 3+termsAhead+1, 2), false},
+		{"of a term that was never given", "b", origin(two, 3+TermsAhead+1, 2), false},
 		{"passed on by another who had it by the table before", "a", origin(two, 3, 2), true},
 	}
 	for _, c := range cases {

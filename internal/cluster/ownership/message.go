@@ -24,7 +24,7 @@ func (m *Machine) keep(from shard.NodeID, e *envelope.Envelope) held {
 // message decides on a message that comes while something moves.
 func (m *Machine) message(ev Message) {
 	e := ev.Env
-	if int(e.Part) >= shard.Partitions || e.Term > m.table.Term+termsAhead {
+	if int(e.Part) >= shard.Partitions || e.Term > m.table.Term+TermsAhead {
 		m.do(Stale{"message"})
 		return
 	}
