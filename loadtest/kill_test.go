@@ -6,6 +6,24 @@ import (
 	"time"
 )
 
+// TestShowIsExactThroughAKillAtTheResult: a node is killed at the moment when the first player hears the last result, while the others'
+// verdicts are on their way and the winners are about to be counted.
+func TestShowIsExactThroughAKillAtTheResult(t *testing.T) {
+	for _, whom := range []string{"home", "backup", "other"} {
+		t.Run(whom, func(t *testing.T) {
+			t.Parallel()
+			ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer stop()
+			nodes := startNodes(t, 3)
+			r, err := Show(ctx, ShowOptions{Nodes: nodes, Players: 200, Questions: 2, Seconds: 1, Pause: 0.01, KillAt: 2, KillResult: true, Kill: whom, KillSeconds: 1})
+			exact(t, r, err)
+			if len(r.Killed) != 1 || r.Killed[0].Home != (whom == "home") || len(nodes.Alive()) != 2 {
+				t.Errorf("killed: %+v, alive: %v", r.Killed, nodes.Alive())
+			}
+		})
+	}
+}
+
 // TestShowIsExactThroughAKill: the same with a node killed in the middle of a question; players on it go on elsewhere.
 func TestShowIsExactThroughAKill(t *testing.T) {
 	for _, whom := range []string{"home", "backup"} {

@@ -30,7 +30,7 @@ type ShowOptions struct {
 	Prize     int64   // default 1,000,000
 
 	KillAt      int     // the question in which a node is killed; 0: nobody is. Needs Nodes
-	Kill        string  // whom: "home" of the room (default), its "backup", or a node's name
+	Kill        string  // whom: "home" of the room (default), its "backup", an "other" node, or a node's name
 	KillSeconds float64 // how long that question is open, default 6
 	KillMoment  float64 // when, as a part of that time, default 0.4; above 1: while its answers are counted or after
 	KillResult  bool    // instead: at the moment when the first player hears the result

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gamed/protocol"
@@ -24,6 +25,13 @@ func (p *play) killNode(ctx context.Context) error {
 		name = owner
 	case "backup":
 		name = backup
+	case "other":
+		alive := p.o.Nodes.Alive()
+		i := slices.IndexFunc(alive, func(n string) bool { return n != owner && n != backup })
+		if i < 0 {
+			return fmt.Errorf("kill: %v are the home and its backup only", alive)
+		}
+		name = alive[i]
 	}
 	after := time.Duration(p.show.Questions[q-1].Seconds * p.o.KillMoment * float64(time.Second))
 	if p.o.KillResult {

@@ -69,7 +69,7 @@ func newShow(s *site) *cobra.Command {
 	f.Float64Var(&o.Pause, "pause", 0.1, "seconds after a result")
 	f.Int64Var(&o.Prize, "prize", 1_000_000, "what the winners share")
 	f.IntVar(&o.KillAt, "kill-node-at", 0, "kill a node in the middle of question `Q`")
-	f.StringVar(&o.Kill, "kill", "home", "whom: home (of the room), backup (its), or a node's name (a, b, …)")
+	f.StringVar(&o.Kill, "kill", "home", "whom: home (of the room), backup (its), other, or a node's name (a, b, …)")
 	f.Float64Var(&o.KillSeconds, "kill-seconds", 6, "how long that question is open")
 	f.Float64Var(&o.KillMoment, "kill-moment", 0.4, "when, as a part of that time; above 1: after it closed")
 	f.BoolVar(&o.KillResult, "kill-at-result", false, "instead: when the first player hears its result")
