@@ -101,8 +101,11 @@ func (p *Entity) call(w *shard.Worker, c protocol.Call) {
 			return
 		}
 		s.answers.begun(ref)
-		if p.o.Full() {
-			p.settle(ref, failed(protocol.CodeBusy, 200*time.Millisecond, "the backup is behind"))
+		if p.o.Full() { // the answer does not wait for the backup
+			s.answers.keepOpen(ref)
+			f := protocol.AppendReplyError(nil, ref, protocol.CodeBusy, "the backup is behind", 200)
+			_ = p.d.Replica.Router.ToNode(s.node, &envelope.Envelope{Kind: envelope.Out, Conn: s.conn, Payload: f}) // its gateway is gone, and the socket with it
+			p.d.Metrics.failed.Add(1)
 			return
 		}
 		if len(s.open) >= OpenCalls {

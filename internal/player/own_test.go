@@ -1,10 +1,13 @@
 package player
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"gamed/game"
 	"gamed/internal/envelope"
+	"gamed/internal/replica"
 	"gamed/internal/shard"
 	"gamed/protocol"
 )
@@ -149,5 +152,30 @@ func TestPushesThatCannotBeSentAreAskedFor(t *testing.T) {
 			t.Fatalf("asked %d times", h.probes)
 		}
 		wantPushes(t, r.says(1, 1), 2)
+	})
+}
+
+// A player whose backup is far behind is told so at once, and goes on when it has caught up.
+func TestABackupThatIsFarBehindMakesThePlayerBusy(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.hello(1, "")
+		r.hush()
+		long := game.NewMap().Text("text", strings.Repeat("x", 1<<20)).Payload()
+		var refused []protocol.Reply
+		ref := uint64(0)
+		for len(refused) == 0 {
+			if ref++; ref > 2*replica.MaxHeldBytes>>20 {
+				t.Fatal("takes more and more")
+			}
+			refused = r.send(1, frames{}.call(ref, "probe:a", "push", long)).replies
+		}
+		if refused[0].Ref != ref || refused[0].Status != protocol.CodeBusy {
+			t.Fatalf("answered %+v", refused)
+		}
+		r.speak()
+		time.Sleep(5 * time.Second)
+		if a := r.call(1, ref, "probe:a", "add", nil); a.Status != protocol.CodeOK {
+			t.Fatalf("the same ref again: %+v", a)
+		}
 	})
 }

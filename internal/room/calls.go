@@ -48,6 +48,10 @@ func (h *Home) called(w *shard.Worker, e *envelope.Envelope) {
 			return
 		}
 	}
+	if h.o.Full() {
+		h.busy(e)
+		return
+	}
 	c := h.begin(w, m, e)
 	if !h.run(w, func() { h.impl.Call(c, m) }) {
 		h.reply(e, failed(protocol.CodeInternal, 100*time.Millisecond, "the handler failed; nothing was changed"), 0)
@@ -87,6 +91,17 @@ func (h *Home) reply(e *envelope.Envelope, a game.Answer, flags uint16) {
 	}
 	h.o.Route(&envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, Event: string(a.Code), Payload: envelope.AnswerPayload(a),
 		Flags: e.Flags&envelope.FlagClient | flags, Session: e.Session, FromTopic: h.topic, Offset: h.notices.last})
+}
+
+// busy refuses a call because the backup is far behind. The answer does not wait for it, and says nothing of the membership.
+func (h *Home) busy(e *envelope.Envelope) {
+	if e.Kind != envelope.Call || e.From == "" {
+		h.d.Metrics.Lost.Inc()
+		return
+	}
+	a := failed(protocol.CodeBusy, 200*time.Millisecond, "the backup is behind")
+	_ = h.d.Replica.Router.Route(&envelope.Envelope{Kind: envelope.Reply, Key: e.From, Ref: e.Ref, Event: string(a.Code), Payload: envelope.AnswerPayload(a),
+		Flags: e.Flags & envelope.FlagClient, Session: e.Session, FromTopic: h.topic}) // the caller's deadline tells it
 }
 
 // isMember says whether a player is a member in this session.
