@@ -28,7 +28,6 @@ type fill struct {
 
 	begun bool
 	pace  *Pacer
-	life  uint64
 	cut   state.Cutter
 	piece []byte // that could not be sent yet
 	first uint64 // numbers of the pieces
