@@ -36,9 +36,12 @@ func (m *Machine) sent(ev Sent) {
 // say gives the word for what is sent, when nobody follows the table before any more. Those who do not say so are not followed any
 // longer after MarkWait.
 func (m *Machine) say() {
-	var rest []*give
+	rest := m.gives[:0]
+	round, marked := uint64(0), false // of many gives of one table only the first is judged
 	for _, g := range m.gives {
-		marked := m.sabotage.SkipMarks || !m.unmarked(g)
+		if g.round != round {
+			round, marked = g.round, m.sabotage.SkipMarks || !m.unmarked(g)
+		}
 		if g.sent && !g.said && (marked || m.now-g.sentAt >= MarkWait) {
 			g.said = true
 			m.do(Say{g.to, g.Origin})
@@ -51,6 +54,7 @@ func (m *Machine) say() {
 		}
 		rest = append(rest, g)
 	}
+	clear(m.gives[len(rest):])
 	m.gives = rest
 }
 
