@@ -1,84 +1,18 @@
 package node
 
 import (
-	"sync"
-
 	"gamed/game"
-	"gamed/internal/cluster"
 	"gamed/internal/player"
 	"gamed/internal/shard"
 )
 
-// degraded is what this node knows of the cluster's health: it is degraded while a partition has no backup, and while a node of the
-// last full table is missing that was not drained.
-type degraded struct {
-	mu       sync.Mutex // guards what follows
-	on       bool
-	missing  map[string]bool // by name
-	expected map[string]bool // who said that it leaves
-}
-
-// noted takes an event of the cluster.
-func (d *degraded) noted(e cluster.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.expected == nil {
-		d.expected, d.missing = map[string]bool{}, map[string]bool{}
+// degradedWhy are the reasons, for operators.
+func (n *Node) degradedWhy() (why []string) {
+	t := n.router.Table()
+	for _, m := range t.Missing {
+		why = append(why, "node "+m.ID.Name+" is missing")
 	}
-	switch e.Kind {
-	case cluster.EventDraining, cluster.EventLeft:
-		d.expected[e.Node] = true
-		delete(d.missing, e.Node)
-	case cluster.EventJoined:
-		delete(d.expected, e.Node)
-	}
-}
-
-// installed judges a table and says whether the answer changed.
-func (d *degraded) installed(old, t *shard.Table) (on, changed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.expected == nil {
-		d.expected, d.missing = map[string]bool{}, map[string]bool{}
-	}
-	here := map[string]bool{}
-	for _, n := range t.Nodes {
-		here[n.Name] = true
-		delete(d.missing, n.Name)
-	}
-	for _, n := range old.Nodes {
-		if !here[n.Name] && !d.expected[n.Name] {
-			d.missing[n.Name] = true
-		}
-	}
-	on = len(d.missing) > 0
-	if len(t.Nodes) > 1 {
-		for p := range uint16(shard.Partitions) {
-			if _, ok := t.BackupOf(p); !ok {
-				on = true
-			}
-		}
-	}
-	changed = on != d.on
-	d.on = on
-	return on, changed
-}
-
-// is says whether the cluster is degraded.
-func (d *degraded) is() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.on
-}
-
-// reasons is why, for operators.
-func (d *degraded) reasons() (why []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for name := range d.missing {
-		why = append(why, "node "+name+" is missing")
-	}
-	if d.on && len(why) == 0 {
+	if len(why) == 0 && n.degraded.Load() {
 		why = append(why, "some partitions have no backup")
 	}
 	return why
@@ -94,6 +28,22 @@ func (n *Node) tellDegraded(on bool) {
 					p.Announce(w, "degraded", payload)
 				}
 			})
+			return true
+		})
+	}, nil)
+}
+
+// forker is an entity that remembers where its life parted from another.
+type forker interface{ Unfork(w *shard.Worker) }
+
+// unfork has entities forget other lives of theirs when none can come back: the table is not degraded any more, and what was to be
+// merged is merged.
+func (n *Node) unfork() {
+	n.workers.Each(func(w *shard.Worker) {
+		w.EachEntity(func(key string, e shard.Entity) bool {
+			if f, ok := e.(forker); ok {
+				w.With(key, func(shard.Entity) { f.Unfork(w) })
+			}
 			return true
 		})
 	}, nil)

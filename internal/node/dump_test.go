@@ -14,11 +14,10 @@ func (r *running) dump() string {
 	var b strings.Builder
 	t := r.router.Table()
 	fmt.Fprintf(&b, "%s: table %d of %s with %d nodes, owns %d", r.name, t.Term, t.Coordinator, len(t.Nodes), r.owns())
-	r.moving.mu.Lock()
-	defer r.moving.mu.Unlock()
-	for p, in := range r.moving.parts {
-		owner, _ := t.OwnerOf(p)
-		fmt.Fprintf(&b, "; partition %d of %s awaited from %q, term %d, table has %d, pass %v, %d held", p, owner.Name, in.from.Name, in.term, t.PartTerm[p], in.pass, len(in.held))
+	r.own.mu.Lock()
+	defer r.own.mu.Unlock()
+	for p := range r.own.m.Away() {
+		fmt.Fprintf(&b, "; partition %d: %s", p, r.own.m.Describe(p))
 	}
 	return b.String()
 }

@@ -21,6 +21,7 @@ type gateway struct {
 	relays *room.Relays
 	shards [64]gatewayShard
 	flying atomic.Bool // some calls wait for an answer of another node
+	last   uint64      // hash of the last table that changed was told of; of its caller alone
 }
 
 type gatewayShard struct {
@@ -169,9 +170,12 @@ func (g *gateway) sayGone(e envelope.Envelope, until time.Time) {
 	}
 }
 
-// changed sends what was not answered to the new owners, now that another table is in force.
+// changed sends what was not answered to the new owners, now that another table is in force. Who missed a table may have been taken for
+// gone in it: whether the sockets here are still those of their sessions, the owners say.
 func (g *gateway) changed() {
 	t := g.router.Table()
+	missed := g.last != 0 && g.last != t.Hash && (len(t.History) == 0 || t.History[0] != g.last)
+	g.last = t.Hash
 	for i := range g.shards {
 		for _, l := range g.shards[i].list() {
 			owner, owned := t.OwnerOf(l.part)
@@ -188,6 +192,9 @@ func (g *gateway) changed() {
 				g.resend(l, owner)
 			}
 			l.mu.Unlock()
+			if missed {
+				g.doubt(l, time.Now().Add(goneFor))
+			}
 		}
 	}
 }
@@ -234,15 +241,25 @@ func (g *gateway) out(e *envelope.Envelope) {
 			l.conn.Send(frames)
 		}
 		if gap || len(e.Payload) == 0 { // pushes were lost on the way, or the owner asks
-			g.saySeen(l)
+			_ = g.saySeen(l)
 		}
 	}
 }
 
-// saySeen tells the player's owner what the socket has of the own stream. Lost, it is asked for again. The link's mutex is held.
-func (g *gateway) saySeen(l *link) {
-	if l.own.known && !l.ended {
-		e := envelope.Envelope{Kind: envelope.Seen, Key: l.key, Conn: l.conn.ID(), Offset: l.own.at}
-		_ = g.router.RoutePart(&e, l.part)
+// doubt has the player's owner judge a socket, again until it can be reached.
+func (g *gateway) doubt(l *link, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := g.saySeen(l); err != nil && time.Now().Before(until) {
+		time.AfterFunc(helloEvery, func() { g.doubt(l, until) })
 	}
+}
+
+// saySeen tells the player's owner what the socket has of the own stream. Lost, it is asked for again. The link's mutex is held.
+func (g *gateway) saySeen(l *link) error {
+	if !l.own.known || l.ended {
+		return nil
+	}
+	e := envelope.Envelope{Kind: envelope.Seen, Key: l.key, Conn: l.conn.ID(), Offset: l.own.at}
+	return g.router.RoutePart(&e, l.part)
 }

@@ -4,103 +4,161 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"gamed/internal/admin"
+	"gamed/internal/cluster/ownership"
 	"gamed/internal/envelope"
 	"gamed/internal/replica"
 	"gamed/internal/shard"
 	"gamed/internal/state"
 )
 
-// handover is what a table takes from this node: the whole state of each entity, then the word for each partition that this was
-// all. It is sent by a goroutine of its own, so that no worker waits for a link.
+// handover is what a table takes from this node. It is sent by a goroutine of its own, so that no worker waits for a link.
 type handover struct {
-	n     *Node
-	table *shard.Table
-	parts []uint16
+	old   *shard.Table
+	gifts map[uint16]*gift
+	order []*gift
+}
 
-	mu    sync.Mutex // guards gives
-	gives []given
+// gift is a partition that goes to another node: the whole state of each entity, in pieces.
+type gift struct {
+	ownership.Give
+
+	mu       sync.Mutex // guards entities
+	entities []given
 }
 
 // given is an entity that leaves.
 type given struct {
 	key   string
-	part  uint16
 	whole *state.Change
 }
 
-// giving is the Event of a Replicate that hands an entity over.
-const giving = "give"
+// The Events of a Handoff and of a Replicate that have to do with moves. A Handoff without is the word that everything was given.
+const (
+	giving  = "give" // the state of an entity that goes to another node
+	marking = "mark" // the sender follows the table of this term
+)
 
-// add takes an entity that leaves this node. A copy stays, should the new owner die before its backup has it.
-func (h *handover) add(key string, part uint16, whole *state.Change) {
-	h.n.copies.Keep(part, key, h.table.PartTerm[part], whole.Sections(), time.Now())
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.gives = append(h.gives, given{key, part, whole})
+// ownState marks in the place of an outbox's life that a copy came from the owner itself; the rest is his term.
+const ownState = 1 << 63
+
+// gift notes what is to be given. owning.mu is held.
+func (n *Node) gift(a ownership.Give) *gift {
+	g := &gift{Give: a}
+	if a.Copies {
+		return g
+	}
+	h := n.own.gifts[a.Round]
+	if h == nil {
+		h = &handover{gifts: map[uint16]*gift{}}
+		n.own.gifts[a.Round] = h
+	}
+	h.gifts[a.Part] = g
+	h.order = append(h.order, g)
+	return g
 }
 
-// begin registers a handover, so that given waits for it; it must be run.
-func (n *Node) begin(t *shard.Table, parts []uint16) *handover {
-	h := &handover{n: n, table: t, parts: parts}
-	n.handing.mu.Lock()
-	defer n.handing.mu.Unlock()
-	if n.handing.open == nil {
-		n.handing.open = map[*handover]bool{}
+// leaves takes an entity that a worker let go of. A copy stays, should the new owner die before its backup has it.
+func (n *Node) leaves(h *handover, key string, part uint16, whole *state.Change) {
+	g, token := h.gifts[part], h.old.PartTerm[part]
+	if g != nil && g.Rival {
+		n.own.asides.of(g.Term).Keep(part, key, token, whole.Sections(), time.Now())
+	} else {
+		n.copies.Keep(part, key, token, whole.Sections(), time.Now())
 	}
-	n.handing.open[h] = true
-	return h
-}
-
-// run sends everything. It gives up on a node that is in the table no more: the next table says who puts the partition together.
-func (h *handover) run() {
-	defer h.done()
-	h.mu.Lock()
-	gives := h.gives
-	h.mu.Unlock()
-	for _, g := range gives {
-		h.give(g)
-	}
-	if len(h.parts) > 0 {
-		h.n.awaitMarks(h.table)
-	}
-	for _, p := range h.parts {
-		h.n.moving.left(p, h.table.Term)
-		h.send(&envelope.Envelope{Kind: envelope.Handoff, Part: p, Term: h.table.PartTerm[p]})
-	}
-}
-
-func (h *handover) done() {
-	n := &h.n.handing
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.open, h)
-	n.term = max(n.term, h.table.Term)
-}
-
-// give sends one entity, in pieces.
-func (h *handover) give(g given) {
-	to, ok := h.table.OwnerOf(g.part)
-	if !ok {
+	if g == nil {
 		return
 	}
-	e := envelope.Envelope{Kind: envelope.Replicate, Part: g.part, Term: h.table.PartTerm[g.part], Key: g.key, Event: giving}
-	h.note(&e, to, replica.Pieces(e, g.whole, func(piece *envelope.Envelope) error { return h.n.inBulk(h.n.ctx, to, piece) }))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.entities = append(g.entities, given{key, whole})
 }
 
-func (h *handover) send(e *envelope.Envelope) {
-	if to, ok := h.table.OwnerOf(e.Part); ok {
-		h.note(e, to, h.n.patiently(h.n.ctx, to, e))
+// give sends a partition. It gives up on a node that is in the table no more: the next table says who puts the partition together.
+func (n *Node) give(g *gift) {
+	e := originOf(&g.Origin)
+	e.Kind, e.Event, e.Conn = envelope.Replicate, giving, ownState|g.Token
+	send := func(key string, whole *state.Change) bool {
+		e.Key = key
+		err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { return n.inBulk(n.ctx, g.To, piece) })
+		if err != nil && n.ctx.Err() == nil {
+			n.log.Warn("the new owner of an entity was gone before it had it; the copies go on", "key", key, "partition", g.Part, "to", g.To.Name, "err", err)
+		}
+		faultPoint("give")
+		return err == nil
+	}
+	if g.Copies {
+		store := n.copies
+		if g.Aside != 0 {
+			store = n.own.asides.of(g.Aside)
+		}
+		for _, key := range store.Keys(g.Part) {
+			if _, whole, ok := store.Peek(g.Part, key); ok && !send(key, whole) {
+				break
+			}
+		}
+	}
+	g.mu.Lock()
+	list := g.entities
+	g.entities = nil
+	g.mu.Unlock()
+	for _, x := range list {
+		if !send(x.key, x.whole) {
+			break
+		}
+	}
+	faultPoint("given")
+	n.step(ownership.Sent{Part: g.Part, Term: g.Term})
+}
+
+// originOf begins an envelope that tells where something comes from, toOrigin reads it.
+func originOf(o *ownership.Origin) envelope.Envelope {
+	e := envelope.Envelope{Kind: envelope.Handoff, Part: o.Part, Term: o.Term, Conn: o.Token, Session: strconv.FormatUint(o.Follows, 16)}
+	if o.Rival {
+		e.Flags = envelope.FlagFork
+	}
+	return e
+}
+
+func toOrigin(e *envelope.Envelope) ownership.Origin {
+	follows, _ := strconv.ParseUint(e.Session, 16, 64) // of nothing, if it is damaged
+	return ownership.Origin{Part: e.Part, Term: e.Term, Token: e.Conn &^ ownState, Follows: follows, Rival: e.Flags&envelope.FlagFork != 0}
+}
+
+// say gives the word, behind all that was passed on. owning.mu is held.
+func (n *Node) say(a ownership.Say) {
+	e := originOf(&a.Origin)
+	if n.router.ToNode(a.To, &e) != nil {
+		n.wg.Go(func() { _ = n.patiently(n.ctx, a.To, &e) }) // gone: the next table says what becomes of it
+	}
+	n.moves.given.Inc()
+	faultPoint("handed")
+}
+
+// mark tells nodes that this one follows a table.
+func (n *Node) mark(a ownership.Mark) {
+	for _, id := range a.To {
+		n.wg.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, ownership.PassedFor)
+			defer cancel()
+			_ = n.patiently(ctx, id, &envelope.Envelope{Kind: envelope.Handoff, Event: marking, Term: a.Term}) // waited for in vain
+		})
 	}
 }
 
-func (h *handover) note(e *envelope.Envelope, to shard.NodeID, err error) {
-	if err != nil && h.n.ctx.Err() == nil {
-		h.n.log.Warn("the new owner of an entity was gone before it had it; the copies go on", "key", e.Key, "partition", e.Part, "to", to.Name, "err", err)
+// handoff takes a node's word on a move.
+func (n *Node) handoff(from shard.NodeID, e *envelope.Envelope) {
+	switch e.Event {
+	case marking:
+		n.step(ownership.Marked{From: from, Term: e.Term})
+	case crediting:
+		n.bulk.credited(from, int(min(e.Ref, maxCredit)))
+	case "":
+		n.step(ownership.Word{From: from, Origin: toOrigin(e)})
 	}
 }
 
@@ -111,7 +169,7 @@ const giveEvery = 5 * time.Millisecond
 func (n *Node) patiently(ctx context.Context, to shard.NodeID, e *envelope.Envelope) error {
 	for {
 		err := n.router.ToNode(to, e)
-		if err == nil || !slices.Contains(n.router.Table().Nodes, to) || !errors.Is(err, shard.ErrBusy) && !errors.Is(err, shard.ErrNoLink) {
+		if err == nil || !n.router.Table().Has(to) || !errors.Is(err, shard.ErrBusy) && !errors.Is(err, shard.ErrNoLink) {
 			return err
 		}
 		select {
@@ -122,35 +180,23 @@ func (n *Node) patiently(ctx context.Context, to shard.NodeID, e *envelope.Envel
 	}
 }
 
-// handing is what this node is giving away.
-type handing struct {
-	mu   sync.Mutex // guards what follows
-	open map[*handover]bool
-	term uint64 // of the newest table whose handover is done
-}
-
 // given waits until everything is sent that the table of this term and those before it took from this node. Tables that were
 // skipped count as well.
 func (n *Node) given(ctx context.Context, term uint64) error {
-	tick := time.NewTicker(giveEvery)
-	defer tick.Stop()
-	for !n.handing.upTo(term) {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: what the table of term %d took from this node is not given away yet", admin.ErrUnavailable, term)
-		}
+	done := make(chan struct{})
+	n.own.mu.Lock()
+	n.own.refs++
+	ref := n.own.refs
+	n.own.asked[ref] = done
+	n.own.mu.Unlock()
+	n.step(ownership.Asked{Ref: ref, Term: term})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		n.own.mu.Lock()
+		delete(n.own.asked, ref)
+		n.own.mu.Unlock()
+		return fmt.Errorf("%w: what the table of term %d took from this node is not given away yet", admin.ErrUnavailable, term)
 	}
-	return nil
-}
-
-func (h *handing) upTo(term uint64) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for o := range h.open {
-		if o.table.Term <= term {
-			return false
-		}
-	}
-	return h.term >= term
 }

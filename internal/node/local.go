@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gamed/game"
+	"gamed/internal/cluster/ownership"
 	"gamed/internal/envelope"
 	"gamed/internal/player"
 	"gamed/internal/room"
@@ -46,8 +47,10 @@ func (l local) Post(e *envelope.Envelope) error {
 		return n.router.Route(e)
 	}
 	defer n.installing.RUnlock()
-	if held, err := n.moving.hold(e); held {
-		return err
+	if n.own.busy.Load() {
+		if taken, err := n.meets(envelope.NodeID{}, e); taken {
+			return err
+		}
 	}
 	return n.workers.Post(e)
 }
@@ -66,15 +69,7 @@ func (l local) Node(from envelope.NodeID, e *envelope.Envelope) {
 	case envelope.Replicate:
 		l.replicate(from, e)
 	case envelope.Handoff:
-		switch e.Event {
-		case marking:
-			l.n.moving.marked(from, e.Term)
-			return
-		case crediting:
-			l.n.bulk.credited(from, int(min(e.Ref, maxCredit)))
-			return
-		}
-		l.n.handedOff(e.Part, e.Term)
+		l.n.handoff(from, e)
 	case envelope.Query:
 		l.n.peers.serve(from, e)
 	case envelope.Answer:
@@ -122,27 +117,19 @@ func (l local) Refused(from envelope.NodeID, e *envelope.Envelope, why error) {
 // replicate keeps a change of an entity that lives on another node, and says so.
 func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 	if e.Flags&envelope.FlagFill != 0 || e.Event == giving {
-		defer l.n.credit(from, len(e.Payload))
-	}
-	if e.Flags&envelope.FlagFill != 0 {
-		l.n.copies.Fill(from, e)
+		l.n.copied(from, e)
 		return
 	}
-	if e.Event == giving && l.n.passes(e.Part, e.Term) {
-		l.n.copies.Pass(e, time.Now()) // until the word comes that it is all
+	switch t := l.n.router.Table(); {
+	case int(e.Part) >= shard.Partitions, e.Term > t.Term+ownership.TermsAhead:
+		l.n.moves.stale.WithLabelValues("change").Inc()
 		return
-	}
-	if int(e.Part) < shard.Partitions && e.Term < l.n.router.Table().PartTerm[e.Part] {
-		return // an owner that was replaced
-	}
-	if l.n.runs(e.Part) {
-		return // it runs here: what another owner had beside us is not ours
+	case e.Term < t.PartTerm[e.Part], l.n.router.Owns(e.Part): // of an owner that was replaced
+		l.n.moves.stale.WithLabelValues("change").Inc()
+		return
 	}
 	if !l.n.copies.Apply(e) {
 		return // a gap: the owner sends the whole state again
-	}
-	if e.Event == giving {
-		return // nobody waits for an answer but the word that this was all
 	}
 	a := envelope.Envelope{Kind: envelope.Acked, Part: e.Part, Term: e.Term, Conn: e.Conn, Key: e.Key, Ref: e.Ref, Flags: e.Flags & envelope.FlagMore}
 	_ = l.n.cluster.Send(from, &a) // the owner asks again
@@ -150,7 +137,9 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 
 // notify brings a room's notice to every member's player part on this node, and to those on their way here when they have come.
 func (l local) notify(e *envelope.Envelope) {
-	l.n.moving.notice(e)
+	if l.n.own.busy.Load() {
+		l.n.step(ownership.Notice{Env: e})
+	}
 	l.tell(e)
 }
 
@@ -210,7 +199,7 @@ func (c *collecting) begin() {
 	n := c.n
 	n.installing.RLock() // so that the workers know the players of this table, no others
 	defer n.installing.RUnlock()
-	c.table, c.away = n.router.Table(), n.moving.all()
+	c.table, c.away = n.router.Table(), n.away()
 	var deaf atomic.Bool
 	n.workers.Each(func(w *shard.Worker) {
 		if !w.Local.(*worker).player.Heard(c.topic, c.heard) {

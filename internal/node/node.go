@@ -69,13 +69,13 @@ type Node struct {
 	copies     *replica.Store
 	gate       *tally.Gate
 	policy     *replica.Policy
-	moving     moving
+	own        *owning
+	moves      *moves
 	installing sync.RWMutex // held while a table is put in force; see collecting
-	handing    handing
 	bulk       bulk
 	serving    chan struct{}
 	draining   atomic.Bool
-	health     degraded
+	degraded   atomic.Bool   // by the table in force
 	sent       atomic.Uint64 // envelopes to other nodes
 
 	ctx    context.Context // ends with Run
@@ -130,7 +130,7 @@ func New(opt Options) (*Node, error) {
 		PlayersAddr: n.playersAddr(), AdminAddr: cfg.Admin, Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
 		Registerer: reg, TLS: n.secrets.mesh, GossipKeys: n.secrets.gossip,
 		Receive: n.receive,
-		OnTable:    n.installed, OnEvent: n.happened,
+		OnTable: n.installed, OnEvent: n.happened,
 	})
 	if err != nil {
 		return fail(err)
@@ -140,6 +140,7 @@ func New(opt Options) (*Node, error) {
 	n.secrets.gossipChange.Store(&change)
 	n.router = shard.NewRouter(n.cluster.Self(), local{n}, meshOf{n})
 	n.gateway.router = n.router
+	n.own, n.moves = newOwning(n.cluster.Self()), newMoves(reg)
 	n.compose(games, reg)
 	undo = append(undo, n.relays.Close, n.workers.Close)
 	n.admin, err = admin.New(admin.Options{Addr: cfg.Admin, Who: n.secrets.who(), Insecure: cfg.Insecure, Source: source{n}, Gatherer: reg, Registerer: reg, Log: opt.Log})
@@ -195,7 +196,7 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	}}
 	n.players = &player.Deps{Replica: n.policy, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),
 		Limits:   protocol.Limits{Frame: protocol.MaxFrameIn, Rate: int64(cfg.RateLimit), Burst: int64(2 * cfg.RateLimit), Outstanding: player.OpenCalls},
-		Degraded: n.health.is, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
+		Degraded: n.degraded.Load, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
 	n.rooms = &room.Deps{Replica: n.policy, Games: games, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
 	workers := cfg.Workers
 	if workers == 0 {
@@ -236,7 +237,7 @@ func (n *Node) Run(ctx context.Context) error {
 				return
 			case now := <-tick.C:
 				n.gateway.sweep(now)
-				n.lookForLost(now)
+				n.tick(now)
 			}
 		}
 	})
@@ -371,6 +372,5 @@ func (n *Node) otherPlayersAddrs() []string {
 }
 
 func (n *Node) happened(e cluster.Event) {
-	n.health.noted(e)
 	n.events.add(e.Kind, e.Node, e.Text)
 }

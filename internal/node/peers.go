@@ -113,7 +113,11 @@ func (p *peers) serve(from envelope.NodeID, e *envelope.Envelope) {
 	}
 	p.n.wg.Go(func() {
 		defer func() { <-p.n.serving }()
-		ctx, cancel := context.WithTimeout(p.n.ctx, queryTimeout)
+		limit := queryTimeout
+		if what == askingCopies {
+			limit = copiesWait
+		}
+		ctx, cancel := context.WithTimeout(p.n.ctx, limit)
 		defer cancel()
 		b, err := json.Marshal(p.answer(ctx, what, arg))
 		if err != nil {

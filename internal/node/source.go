@@ -31,7 +31,7 @@ func (s source) Live() bool { return true }
 // Ready implements admin.Source.
 func (s source) Ready() (ok bool, reasons, degraded []string) {
 	ok, reasons = s.n.Ready()
-	return ok, reasons, s.n.health.reasons()
+	return ok, reasons, s.n.degradedWhy()
 }
 
 // nodeStats is what a node says of itself.
@@ -195,7 +195,7 @@ func (s source) Events(after uint64) []admin.Event { return s.n.events.since(aft
 func (s source) Stats() admin.Stats {
 	n := s.n
 	st, t, members := n.stats(), n.router.Table(), n.cluster.Members()
-	out := admin.Stats{Time: time.Now(), Node: n.router.Self().Name, Term: t.Term, Degraded: n.health.is(), Connections: st.Connections,
+	out := admin.Stats{Time: time.Now(), Node: n.router.Self().Name, Term: t.Term, Degraded: n.degraded.Load(), Connections: st.Connections,
 		Sessions: st.Sessions, Entities: st.Entities, Calls: st.Calls, Failed: st.Failed, Forwarded: n.sent.Load(), Pushes: n.relays.Pushes()}
 	owns := partitions(t)
 	for i, o := range s.askAll(n.ctx, members) {

@@ -78,6 +78,13 @@ func (ws *Workers) Do(key string, timeout time.Duration, f func(w *Worker, e Ent
 // ErrPanic says that a function given to Do panicked.
 var ErrPanic = errors.New("the function panicked")
 
+// Remake makes the entity of a key anew from what f makes of its whole state, which is nil when it has none. f runs on the worker.
+func (ws *Workers) Remake(key string, f func(whole state.Sections) state.Sections) error {
+	return ws.put(key, PartitionOf(key), func(w *Worker) error {
+		return w.box.PutAlways(item{fn: func(w *Worker) { w.remake(key, f) }})
+	})
+}
+
 // Restore makes the entity of a key from a state, unless it is in memory already.
 func (ws *Workers) Restore(key string, s state.Sections) error {
 	return ws.Tell(key, func(w *Worker, e Entity) {

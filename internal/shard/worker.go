@@ -278,18 +278,40 @@ func (w *Worker) revive(s *slot) {
 	if s.panics.Panicked(w.now) {
 		return
 	}
+	if sections, ok := w.leave(s); ok && sections != nil {
+		if anew := w.restore(s.key, sections); anew != nil {
+			anew.panics = s.panics
+		}
+	}
+}
+
+// leave drops an entity and gives its whole state, nil when it has none; not ok: it panicked, and stays.
+func (w *Worker) leave(s *slot) (sections state.Sections, ok bool) {
 	var whole state.Change
 	some := false
 	if !w.guard(s, "save", func() { some = s.entity.Whole(&whole) }) {
-		return
+		return nil, false
 	}
 	w.guard(s, "move", func() { s.entity.Moved(w) })
 	w.remove(s)
-	sections := state.Sections{}
-	if !some || sections.Apply(whole.Append(nil)) != nil {
-		return
+	if some {
+		sections = whole.Sections()
 	}
-	if anew := w.restore(s.key, sections); anew != nil {
-		anew.panics = s.panics
+	return sections, true
+}
+
+// remake makes an entity anew from what f makes of its state.
+func (w *Worker) remake(key string, f func(whole state.Sections) state.Sections) {
+	var old state.Sections
+	if s := w.slots[key]; s != nil {
+		ok := false
+		if old, ok = w.leave(s); !ok {
+			return
+		}
+	}
+	anew := old
+	w.task(func(*Worker) { anew = f(old) })
+	if anew != nil {
+		w.restore(key, anew)
 	}
 }

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -169,6 +170,16 @@ func (m *Machine) Given(term uint64) bool {
 		}
 	}
 	return true
+}
+
+// Describe tells what a partition waits for, for people.
+func (m *Machine) Describe(part uint16) string {
+	a := m.parts[part]
+	if a == nil {
+		return "waits for nothing"
+	}
+	return fmt.Sprintf("runs %v, here %v, pass %v, gone %v, from %q with term %d, own term %d, table has %d, needs %d of %d, gather %d, activating %d, rivals %+v, %d held",
+		a.runs, a.here, a.pass, a.gone, a.from.Name, a.token, a.term, m.table.PartTerm[part], a.needs, m.released, a.gather, a.activating, a.rivals, len(a.first)+len(a.rest))
 }
 
 // Held is how many messages are held, and how many of them are ahead of the table.

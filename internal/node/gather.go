@@ -1,0 +1,134 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"gamed/internal/admin"
+	"gamed/internal/cluster/ownership"
+	"gamed/internal/envelope"
+	"gamed/internal/replica"
+	"gamed/internal/shard"
+)
+
+// askingCopies is the question for copies of partitions, and copiesWait how long its answer may take.
+const (
+	askingCopies = "copies"
+	copiesWait   = 10 * time.Second
+)
+
+// gather asks the others for copies of partitions. Who is asked answers when he has given away what he had.
+func (n *Node) gather(a ownership.Gather) {
+	t, self := n.router.Table(), n.router.Self()
+	words := make([]string, len(a.Parts))
+	for i, p := range a.Parts {
+		words[i] = strconv.Itoa(int(p))
+	}
+	arg := fmt.Sprintf("%s %d %d %d %s", self.Name, self.Boot, a.Term, a.Aside, strings.Join(words, ","))
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards silent
+	var silent []shard.NodeID
+	for _, m := range t.Nodes {
+		if m == self {
+			continue
+		}
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, copiesWait)
+			defer cancel()
+			if err := n.peers.ask(ctx, m, askingCopies, arg, nil); err != nil && n.ctx.Err() == nil {
+				n.log.Warn("copies of a node that was asked did not come", "from", m.Name, "err", err)
+				mu.Lock()
+				defer mu.Unlock()
+				silent = append(silent, m)
+			}
+		})
+	}
+	wg.Wait()
+	n.step(ownership.Gathered{Round: a.Round, Silent: silent})
+}
+
+// sendCopies answers gather, when this node has given away what the asker's table took from it: the copies go first, on the same
+// link.
+func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
+	words := strings.SplitN(arg, " ", 5)
+	if len(words) != 5 {
+		return 0, fmt.Errorf("%w: copies", admin.ErrInvalid)
+	}
+	boot, err1 := strconv.ParseUint(words[1], 10, 64)
+	term, err2 := strconv.ParseUint(words[2], 10, 64)
+	side, err3 := strconv.ParseUint(words[3], 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return 0, fmt.Errorf("%w: copies: %w", admin.ErrInvalid, err)
+	}
+	if err := n.given(ctx, term); err != nil {
+		return 0, err
+	}
+	to, sent, store := shard.NodeID{Name: words[0], Boot: boot}, 0, n.copies
+	var flags uint16 = envelope.FlagFill
+	if side != 0 {
+		store = n.own.asides.of(side)
+		flags |= envelope.FlagFork
+	}
+	for _, word := range strings.Split(words[4], ",") {
+		p, err := strconv.ParseUint(word, 10, 16)
+		if err != nil || p >= shard.Partitions {
+			return sent, fmt.Errorf("%w: partition %q", admin.ErrInvalid, word)
+		}
+		for _, key := range store.Keys(uint16(p)) {
+			c, whole, ok := store.Peek(uint16(p), key)
+			if !ok {
+				continue
+			}
+			e := envelope.Envelope{Kind: envelope.Replicate, Part: uint16(p), Term: c.Term, Conn: c.Life, Key: key, Ref: c.Seq, Flags: flags}
+			if side != 0 {
+				e.Session = strconv.FormatUint(side, 16)
+			}
+			if err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { return n.inBulk(ctx, to, piece) }); err != nil {
+				return sent, fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
+			}
+			sent++
+		}
+	}
+	return sent, nil
+}
+
+// copied takes a piece of an entity's state that another node gave, or was asked for.
+func (n *Node) copied(from shard.NodeID, e *envelope.Envelope) {
+	defer n.credit(from, len(e.Payload))
+	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
+		n.moves.stale.WithLabelValues("copy").Inc()
+		return
+	}
+	ev := ownership.Copy{From: from, Origin: toOrigin(e), Asked: e.Flags&envelope.FlagFill != 0}
+	if ev.Asked { // its numbers are those of the copy
+		ev.Term, ev.Token = 0, 0
+		if ev.Rival {
+			ev.Term = ev.Follows // the table that healed
+		}
+	}
+	term := ev.Term
+	n.own.mu.Lock()
+	defer n.own.mu.Unlock()
+	for _, a := range n.own.m.Step(time.Since(n.own.started), ev) {
+		k, ok := a.(ownership.Keep)
+		switch {
+		case !ok:
+			n.do(a)
+		case ev.Asked && k.Rival:
+			n.own.asides.of(term).Fill(from, e)
+		case ev.Asked:
+			n.copies.Fill(from, e)
+		case k.Rival:
+			n.own.asides.of(term).Pass(e, time.Now())
+		case k.Pass:
+			n.copies.Pass(e, time.Now())
+		default:
+			n.copies.Apply(e)
+		}
+	}
+}
