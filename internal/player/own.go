@@ -49,7 +49,14 @@ func (p *Entity) seen(w *shard.Worker, e *envelope.Envelope) {
 	case s == nil:
 		p.lost(e)
 		return
-	case !p.current(e) || s.resume != nil:
+	case s.conn == 0: // its node was taken for gone, and is back
+		p.lost(e)
+		return
+	case !p.current(e): // so was this one's, and the player came in elsewhere
+		f := protocol.AppendGoaway(nil, protocol.Goaway{Code: protocol.CodeReplaced, Reason: "the player said hello on another connection", RetryMS: -1})
+		p.sendTo(p.gateway(e), e.Conn, envelope.FlagClose, f)
+		return
+	case s.resume != nil:
 		return
 	}
 	s.unseen = time.Time{}

@@ -65,6 +65,25 @@ func TestANewOwnerSendsWhatTheSocketDoesNotHave(t *testing.T) {
 	})
 }
 
+func TestASocketWhoseNodeWasTakenForGoneMustResume(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		session := r.hello(1, "").Session
+		r.entity(func(w *shard.Worker, p *Entity) { p.Rebase(w, func(envelope.NodeID) bool { return false }) })
+		if h := r.says(1, 0); h.goaway == nil || h.goaway.Code != protocol.CodeUnavailable {
+			t.Fatalf("the session has no socket, heard %+v", h)
+		}
+		if w := r.hello(2, session); !w.Resumed {
+			t.Fatalf("%+v", w)
+		}
+		if h := r.says(1, 0); h.goaway == nil || h.goaway.Code != protocol.CodeReplaced {
+			t.Fatalf("the session has another socket, heard %+v", h)
+		}
+		if h := r.says(2, 0); h.goaway != nil {
+			t.Fatalf("this is its socket, heard %+v", h)
+		}
+	})
+}
+
 func TestTheGatewayIsAskedUntilItAnswers(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		pushed(t, r, 1)
