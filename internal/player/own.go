@@ -19,9 +19,7 @@ const askSeen = 500 * time.Millisecond
 // push appends to the player's own stream.
 func (p *Entity) push(event string, payload game.Payload) {
 	frame := protocol.AppendPush(nil, "", p.own.Offset()+1, event, plain(payload))
-	first := p.own.First()
-	p.own.Append(frame)
-	p.recordPush(frame, first)
+	p.own.Push(&p.l.change, frame)
 	if s := p.s; s != nil && s.conn != 0 && s.resume == nil && s.unseen.IsZero() {
 		p.live([][]byte{frame})
 	}

@@ -19,7 +19,7 @@ func (p *Entity) Restore(w *shard.Worker, sections state.Sections) {
 	p.start()
 	now := w.Now()
 	p.restoreSplit(sections)
-	p.restoreStream(sections)
+	p.own.Load(sections)
 	p.restoreSession(now, sections)
 	p.restoreParts(sections)
 	p.timers = actor.ParseTimers(sections[timersSection], now)
@@ -36,20 +36,6 @@ func (p *Entity) Restore(w *shard.Worker, sections state.Sections) {
 		p.askGateway(now)
 	}
 	p.finish(w)
-}
-
-func (p *Entity) restoreStream(sections state.Sections) {
-	offset := number(sections[offsetSection])
-	var frames [][]byte
-	for at := offset; at > 0; at-- {
-		f := sections[pushSection+strconv.FormatUint(at, 10)]
-		if f == nil {
-			break
-		}
-		frames = append(frames, f)
-	}
-	slices.Reverse(frames)
-	p.own.Restore(offset, frames)
 }
 
 // number reads a section that is one number; 0 when there is none.

@@ -6,6 +6,7 @@ import (
 
 	"gamed/internal/envelope"
 	"gamed/internal/state"
+	"gamed/internal/stream"
 	"gamed/protocol"
 )
 
@@ -29,8 +30,8 @@ const (
 	openSection    = "w"  // refs of calls that were begun and changed something
 	partSection    = "p/" // + topic: a part's snapshot
 	noticeSection  = "n/" // + topic: the number of the room's last notice
-	offsetSection  = "o"  // the own stream's position
-	pushSection    = "o/" // + offset: a PUSH frame
+	offsetSection  = stream.OffsetSection
+	pushSection    = stream.PushSection
 	timersSection  = "t"
 	callsSection   = "q"  // what waits for an answer: topic, tag, session that left
 	tallySection   = "y/" // + topic + NUL + round: what was added
@@ -103,21 +104,6 @@ func (p *Entity) endAnswers(s *session) {
 	c.Delete(openSection)
 }
 
-// recordPush records a push of the own stream; first was the oldest one kept before it.
-func (p *Entity) recordPush(frame []byte, first uint64) {
-	c := &p.l.change
-	c.Put(pushSection+strconv.FormatUint(p.own.Offset(), 10), frame)
-	for ; first < p.own.First(); first++ {
-		c.Delete(pushSection + strconv.FormatUint(first, 10))
-	}
-	p.recordOffset(c)
-}
-
-func (p *Entity) recordOffset(c *state.Change) {
-	p.l.scratch = protocol.AppendUint(p.l.scratch[:0], p.own.Offset())
-	c.Put(offsetSection, p.l.scratch)
-}
-
 func (p *Entity) recordNoticed(pt *part) {
 	p.l.scratch = protocol.AppendUint(p.l.scratch[:0], pt.noticed)
 	p.l.change.Put(noticeSection+pt.topic, p.l.scratch)
@@ -179,10 +165,7 @@ func (p *Entity) whole(c *state.Change) {
 			c.Put(noticeSection+pt.topic, p.l.scratch)
 		}
 	}
-	p.recordOffset(c)
-	for i, f := range p.own.Frames() {
-		c.Put(pushSection+strconv.FormatUint(p.own.First()+uint64(i), 10), f)
-	}
+	p.own.Record(c)
 	for _, g := range p.given {
 		c.Put(g.section(), p.appendGave(g))
 	}

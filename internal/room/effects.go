@@ -88,9 +88,7 @@ func plain(p game.Payload) game.Payload {
 
 func (h *Home) broadcast(w *shard.Worker, event string, payload game.Payload) {
 	frame := protocol.AppendPush(nil, h.topic, h.stream.Offset()+1, event, plain(payload))
-	first := h.stream.First()
-	h.stream.Append(frame)
-	h.recordPush(frame, first)
+	h.stream.Push(&h.l.change, frame)
 	h.d.Metrics.Broadcasts.Inc()
 	h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Offset: h.stream.Offset(), Payload: frame})
 	h.confirmAt(w.Now().Add(confirmAfter))

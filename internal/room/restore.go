@@ -28,7 +28,7 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 		}
 	}
 	h.restoreSplit(sections)
-	h.restoreStream(sections)
+	h.stream.Load(sections)
 	h.restoreMembers(sections)
 	h.restoreNotices(w, sections)
 	h.timers = actor.ParseTimers(sections[timersSection], w.Now())
@@ -53,24 +53,6 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 		h.confirmAt(w.Now().Add(confirmAfter))
 	}
 	h.finish(w)
-}
-
-func (h *Home) restoreStream(sections state.Sections) {
-	var offset uint64
-	if b := sections[offsetSection]; b != nil {
-		c := protocol.NewCursor(b)
-		offset, _ = c.Uint()
-	}
-	var frames [][]byte
-	for at := offset; at > 0; at-- {
-		f := sections[pushSection+strconv.FormatUint(at, 10)]
-		if f == nil {
-			break
-		}
-		frames = append(frames, f)
-	}
-	slices.Reverse(frames)
-	h.stream.Restore(offset, frames)
 }
 
 // restoreMembers brings the members back, with the relays they had: those go on from where they are.

@@ -1,12 +1,12 @@
 package room
 
 import (
-	"strconv"
 	"time"
 
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
 	"gamed/internal/state"
+	"gamed/internal/stream"
 	"gamed/protocol"
 )
 
@@ -25,8 +25,8 @@ const (
 	wholeSection  = "v"  // there is state: its version
 	gameSection   = "g"  // the game's snapshot
 	memberSection = "m/" // + player: see recordMember
-	offsetSection = "o"  // the stream's position
-	pushSection   = "o/" // + offset: a PUSH frame
+	offsetSection = stream.OffsetSection
+	pushSection   = stream.PushSection
 	timersSection = "t"
 	callsSection  = "q"  // tags of calls that wait for an answer
 	recentSection = "r/" // + player / session / ref: the answer to a client's call
@@ -69,21 +69,6 @@ func parseMember(name string, b []byte) (*member, bool) {
 	m.session, m.node.Name = string(text()), string(text())
 	m.node.Boot, m.conn, m.joined, m.seq = number(), number(), number(), number()
 	return m, good
-}
-
-// recordPush records a push of the stream; first was the oldest one kept before it.
-func (h *Home) recordPush(frame []byte, first uint64) {
-	c := &h.l.change
-	c.Put(pushSection+strconv.FormatUint(h.stream.Offset(), 10), frame)
-	for ; first < h.stream.First(); first++ {
-		c.Delete(pushSection + strconv.FormatUint(first, 10))
-	}
-	h.recordOffset(c)
-}
-
-func (h *Home) recordOffset(c *state.Change) {
-	h.l.scratch = protocol.AppendUint(h.l.scratch[:0], h.stream.Offset())
-	c.Put(offsetSection, h.l.scratch)
 }
 
 // record puts what is dirty into a change.
@@ -133,10 +118,7 @@ func (h *Home) whole(c *state.Change) {
 		h.l.scratch = h.notices.kept[i].append(h.l.scratch[:0])
 		c.Put(noticeName(h.notices.kept[i].seq), h.l.scratch)
 	}
-	h.recordOffset(c)
-	for i, f := range h.stream.Frames() {
-		c.Put(pushSection+strconv.FormatUint(h.stream.First()+uint64(i), 10), f)
-	}
+	h.stream.Record(c)
 	h.record(c, dirtyTimers|dirtyCalls|dirtyRounds|dirtyNotices)
 	h.recordSplit(c)
 }
