@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ type gateway struct {
 	relays *room.Relays
 	shards [64]gatewayShard
 	flying atomic.Bool // some calls wait for an answer of another node
-	last   uint64      // hash of the last table that changed was told of; of its caller alone
+	last   uint64      // hash of the last table with this node that changed was told of; of its caller alone
 }
 
 type gatewayShard struct {
@@ -170,12 +171,16 @@ func (g *gateway) sayGone(e envelope.Envelope, until time.Time) {
 	}
 }
 
-// changed sends what was not answered to the new owners, now that another table is in force. Who missed a table may have been taken for
-// gone in it: whether the sockets here are still those of their sessions, the owners say.
+// changed sends what was not answered to the new owners, now that another table is in force. If this node was not in a table since the
+// last one that had it, it was taken for gone: whether the sockets here are still those of their sessions, the owners say.
 func (g *gateway) changed() {
 	t := g.router.Table()
-	missed := g.last != 0 && g.last != t.Hash && (len(t.History) == 0 || t.History[0] != g.last)
-	g.last = t.Hash
+	back := g.last != 0 && g.last != t.Hash && (len(t.History) == 0 || t.History[0] != g.last)
+	if slices.Contains(t.Nodes, g.router.Self()) {
+		g.last = t.Hash
+	} else {
+		back = false
+	}
 	for i := range g.shards {
 		for _, l := range g.shards[i].list() {
 			owner, owned := t.OwnerOf(l.part)
@@ -192,7 +197,7 @@ func (g *gateway) changed() {
 				g.resend(l, owner)
 			}
 			l.mu.Unlock()
-			if missed {
+			if back {
 				g.doubt(l, time.Now().Add(goneFor))
 			}
 		}
