@@ -26,6 +26,7 @@ type Worker struct {
 	cur    *slot        // the entity that is running; nil: none
 	count  atomic.Int64 // len(slots)
 	ownKey string       // PerPlayer: the one entity
+	park   parking
 	swept  time.Time
 }
 
@@ -77,28 +78,34 @@ func (w *Worker) run() {
 			return
 		}
 		w.now = time.Now()
+		w.begin()
 		for i := range batch {
-			w.handle(&batch[i])
+			w.handle(&batch[i], i)
 		}
-		for s := w.wakes.due(w.now); s != nil; s = w.wakes.due(w.now) {
-			w.enter(s, "wake", func() { s.entity.Wake(w) })
+		if w.mayAct(0) {
+			for s := w.wakes.due(w.now); s != nil; s = w.wakes.due(w.now) {
+				w.enter(s, "wake", func() { s.entity.Wake(w) })
+			}
+			if w.sweep() {
+				return
+			}
 		}
-		if w.sweep() {
-			return
-		}
-		next := sweepEvery
-		if len(w.wakes) > 0 {
-			next = min(next, time.Until(w.wakes[0].wakeAt))
-		}
-		alarm.Reset(max(next, minWake))
+		alarm.Reset(w.due())
 	}
 }
 
-func (w *Worker) handle(it *item) {
-	if it.fn != nil {
+func (w *Worker) handle(it *item, n int) {
+	switch {
+	case it.fn != nil:
 		w.task(it.fn)
-		return
+	case w.mayAct(n):
+		w.entityMessage(it)
+	default:
+		w.keepBack(it)
 	}
+}
+
+func (w *Worker) entityMessage(it *item) {
 	e := &it.env
 	s := w.slots[e.Key]
 	if s == nil {

@@ -61,6 +61,10 @@ type Options struct {
 	// what it keeps. nil: all are mine.
 	Mine  func(part uint16) bool
 	Stray func(e *envelope.Envelope)
+	// Lease says whether entities may act now: handle messages and timers, and let effects leave. While they may not, messages are
+	// parked in order, as many as in a mailbox, and after some seconds given to Refuse, which must copy what it keeps. nil: always.
+	Lease  func(now time.Time) bool
+	Refuse func(e *envelope.Envelope, why error)
 }
 
 // Workers run this node's entities. Methods may be called from any goroutine; none blocks but Do and Close. What one goroutine
