@@ -2,6 +2,7 @@ package shard
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -59,6 +60,22 @@ func (l *leased) post(key string, ref uint64) {
 	}
 }
 
+// rung is how often an entity was woken.
+func (l *leased) rung() int {
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.woken
+}
+
+// refusals are all so far.
+func (l *leased) refusals() map[uint64]error {
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.refused)
+}
+
 func (l *leased) want(what string, refs ...uint64) {
 	l.t.Helper()
 	synctest.Wait()
@@ -87,8 +104,11 @@ func TestWithoutALeaseMessagesWaitInOrder(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !ran || l.woken != 0 {
-			t.Fatalf("a task ran %v, woken %d times", ran, l.woken)
+		if !ran {
+			t.Fatal("a task waits for the lease")
+		}
+		if l.rung() != 0 {
+			t.Fatal("woken without a lease")
 		}
 		l.grant(time.Hour)
 		time.Sleep(2 * parkEvery)
@@ -98,8 +118,8 @@ func TestWithoutALeaseMessagesWaitInOrder(t *testing.T) {
 			all = append(all, ref+1)
 		}
 		l.want("with a lease again", all...)
-		if l.woken != 1 || len(l.refused) != 0 {
-			t.Fatalf("woken %d times, refused %v", l.woken, l.refused)
+		if n, got := l.rung(), l.refusals(); n != 1 || len(got) != 0 {
+			t.Fatalf("woken %d times, refused %v", n, got)
 		}
 	})
 }
@@ -138,13 +158,13 @@ func TestParkedMessagesAreBoundedAndEnd(t *testing.T) {
 		}
 		l.post("chat/b", 5000)
 		synctest.Wait()
-		if why := l.refused[actor.PerReceiver]; len(l.refused) != 1 || !errors.Is(why, actor.ErrFull) {
-			t.Fatalf("refused %v", l.refused)
+		if got := l.refusals(); len(got) != 1 || !errors.Is(got[actor.PerReceiver], actor.ErrFull) {
+			t.Fatalf("refused %v", got)
 		}
 		time.Sleep(parkedFor + 2*parkEvery)
 		synctest.Wait()
-		if len(l.refused) != actor.PerReceiver+2 || !errors.Is(l.refused[0], ErrNoOwner) {
-			t.Fatalf("%d refused", len(l.refused))
+		if got := l.refusals(); len(got) != actor.PerReceiver+2 || !errors.Is(got[0], ErrNoOwner) {
+			t.Fatalf("%d refused", len(got))
 		}
 		l.grant(time.Hour)
 		l.post("chat/a", 9999)
