@@ -17,6 +17,7 @@ import (
 	"gamed/internal/cluster/mesh"
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
+	"gamed/protocol"
 )
 
 const (
@@ -49,6 +50,10 @@ type Cluster struct {
 	report atomic.Pointer[[]byte]
 	shown  atomic.Pointer[view]
 
+	began time.Time // the zero of the loop's clock
+	lease Lease
+	loud  rare // what is wrong with what others send
+
 	mu      sync.Mutex // guards what follows
 	cuts    map[string]bool
 	running bool
@@ -70,6 +75,8 @@ func New(o Options) (*Cluster, error) {
 	}
 	c := &Cluster{opt: o, log: o.Log, self: shard.NodeID{Name: o.Name, Boot: o.Boot}, inbox: newInbox(), cuts: map[string]bool{},
 		announce: make(chan struct{}, 1), left: make(chan struct{})}
+	c.began = time.Now()
+	c.lease.start, c.loud.log = c.began, o.Log
 	c.table.Store(shard.Empty())
 	c.show(nil, "not started")
 	var err error
@@ -119,6 +126,7 @@ func (c *Cluster) build() error {
 	c.mesh, err = mesh.New(mesh.Options{Self: c.self, Cluster: o.Cluster, ConfigHash: c.meta.Config, WireMin: WireMin, WireMax: WireMax,
 		Listen: c.listen, TLS: o.TLS, Heartbeat: heartbeat, Log: o.Log, Registerer: o.Registerer,
 		Receive: c.receive, OnLink: c.inbox.link, OnHello: c.hello, Hello: func() []byte { return *c.report.Load() },
+		OnAnswer: c.answer,
 		OnRefused: func(peer mesh.NodeID, byPeer bool, why mesh.Refusal) {
 			c.inbox.put(func(in *letters) { keep(in, &in.refusals, refusal{peer, byPeer, why.String()}, true) })
 		},
@@ -168,6 +176,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 		_ = c.listen.Close()
 	}
 	c.gossip.stop()
+	c.lease.until.Store(0)
 	c.show(nil, "stopped")
 	return err
 }
@@ -233,8 +242,7 @@ func (c *Cluster) receive(from mesh.NodeID, _ mesh.Lane, e *envelope.Envelope) {
 	case tellTable:
 		t, err := parseTable(e.Payload)
 		if err != nil {
-			c.metrics.malformed.Inc()
-			c.log.Warn("a table could not be read", "from", from.String(), "err", err)
+			c.malformed(from, "a table could not be read", err)
 			return
 		}
 		c.inbox.table(from, t)
@@ -242,18 +250,42 @@ func (c *Cluster) receive(from mesh.NodeID, _ mesh.Lane, e *envelope.Envelope) {
 		c.inbox.put(func(in *letters) { keep(in, &in.fetches, from, true) })
 	case tellLeave:
 		c.inbox.put(func(in *letters) { keep(in, &in.leaves, from, true) })
+	case tellForget:
+		name := string(e.Payload)
+		if !protocol.ValidPlayer(name) {
+			c.malformed(from, "a name to be forgotten could not be read", errWire)
+			return
+		}
+		c.inbox.put(func(in *letters) { keep(in, &in.forgets, name, in.forgets[name]) })
+	default:
+		c.malformed(from, "an unknown word on the table came", errWire)
 	}
+}
+
+// malformed counts and tells of bytes of a node that are not what they should be. Nothing came of them.
+func (c *Cluster) malformed(from mesh.NodeID, what string, err error) {
+	c.metrics.malformed.Inc()
+	c.loud.warn(from.Name+" "+what, what, "from", from.String(), "err", err)
 }
 
 // hello gets what a peer says of itself.
 func (c *Cluster) hello(from mesh.NodeID, b []byte) {
+	c.word(from, b, 0)
+}
+
+// answer gets the same with the answer to a heartbeat, and when that was sent.
+func (c *Cluster) answer(from mesh.NodeID, b []byte, sent time.Time) {
+	c.word(from, b, max(sent.Sub(c.began), 1))
+}
+
+func (c *Cluster) word(from mesh.NodeID, b []byte, sent time.Duration) {
 	r, err := parseReport(from, b)
 	if err != nil {
-		c.metrics.malformed.Inc()
-		c.log.Debug("a state could not be read", "err", err)
+		c.malformed(from, "a state could not be read", err)
 		return
 	}
-	c.inbox.put(func(in *letters) { keep(in, &in.reports, from, r) })
+	r.Sent = sent
+	c.inbox.report(from, r)
 }
 
 func pause(ctx context.Context, d time.Duration) {

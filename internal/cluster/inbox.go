@@ -24,6 +24,7 @@ type letters struct {
 	tables   map[shard.NodeID]*shard.Table
 	fetches  map[shard.NodeID]bool
 	leaves   map[shard.NodeID]bool
+	forgets  map[string]bool       // names; true: asked for here, to be told to the others
 	refused  map[shard.NodeID]bool // their ports refuse
 	refusals map[refusal]bool
 	pings    map[shard.NodeID]bool // answered or not
@@ -96,6 +97,17 @@ func (i *inbox) link(id shard.NodeID, up bool, why string) {
 			delete(in.reports, id) // of the link that ended
 		}
 		keep(in, &in.links, id, l)
+	})
+}
+
+// report keeps a node's latest word. The answer to a heartbeat that an earlier one was keeps its date: what is said later holds for
+// that as well.
+func (i *inbox) report(from shard.NodeID, r *agreement.Report) {
+	i.put(func(in *letters) {
+		if old := in.reports[from]; old != nil && r.Sent == 0 {
+			r.Sent = old.Sent
+		}
+		keep(in, &in.reports, from, r)
 	})
 }
 

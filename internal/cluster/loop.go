@@ -25,6 +25,8 @@ type loop struct {
 	meta    meta                    // as given to gossip
 	report  []byte                  // as given to the mesh
 
+	position agreement.Position // in report
+
 	first            time.Time // when the first other node was heard of
 	taken, takenLast time.Time // when others first and last refused this node because its name is taken
 	sealed           *shard.Table
@@ -33,11 +35,18 @@ type loop struct {
 }
 
 func newLoop(ctx context.Context, c *Cluster) *loop {
-	return &loop{c: c, ctx: ctx, self: c.self, started: time.Now(), meta: c.meta,
+	first := c.opt.FirstTerm
+	if first == 0 {
+		first = uint64(max(time.Since(epoch)/time.Minute, 1))
+	}
+	return &loop{c: c, ctx: ctx, self: c.self, started: c.began, meta: c.meta,
 		members: map[shard.NodeID]*member{}, picked: map[string]shard.NodeID{},
 		machine: agreement.New(agreement.Config{Self: c.self, Expect: c.opt.Expect, Search: len(c.opt.Join) > 0,
-			Quorum: c.opt.Policy == Quorum, MinTerm: c.opt.MinTerm})}
+			Quorum: c.opt.Policy == Quorum, MinTerm: c.opt.MinTerm, FirstTerm: first})}
 }
+
+// epoch is the zero of first terms.
+var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func (l *loop) run() {
 	timer := time.NewTimer(0)
@@ -72,6 +81,9 @@ func (l *loop) turn(in letters) {
 	}
 	for id := range in.leaves {
 		l.leave(id, now)
+	}
+	for name, tell := range in.forgets {
+		l.forget(name, tell)
 	}
 	for id, t := range in.tables {
 		l.step(agreement.Received{From: id, Table: t})
@@ -114,8 +126,14 @@ func (l *loop) step(ev agreement.Event) {
 			l.tell(a.To, &envelope.Envelope{Kind: envelope.Table, Event: tellTable, Payload: l.encode(a.Table)})
 		case agreement.Fetch:
 			l.tell(a.To, &envelope.Envelope{Kind: envelope.Table, Event: tellFetch})
+		case agreement.Lease:
+			l.c.lease.until.Store(int64(a.Until))
+		case agreement.Probe:
+			l.c.mesh.Probe()
 		case agreement.Replaced:
 			l.c.fatal(fmt.Errorf("%w (%s)", ErrReplaced, a.By))
+		default:
+			l.tellOf(a)
 		}
 	}
 }
@@ -269,7 +287,8 @@ func (l *loop) publish(now time.Time) {
 // describe renews what this node says of itself.
 func (l *loop) describe() {
 	t := l.machine.Table()
-	r := agreement.Report{From: l.self, Position: agreement.PositionOf(t), Contested: l.machine.Contested(), Draining: l.meta.Draining}
+	r := l.machine.Report()
+	r.Draining = l.meta.Draining
 	for id, m := range l.members {
 		if m.linked {
 			r.Links = append(r.Links, id.Boot)
@@ -279,6 +298,10 @@ func (l *loop) describe() {
 	if b := appendReport(nil, &r); !slices.Equal(b, l.report) {
 		l.report = b
 		l.c.report.Store(&b)
+		if r.Position != l.position {
+			l.position = r.Position
+			l.c.mesh.Probe() // the others should not have to wait for the next heartbeat
+		}
 	}
 	l.meta.Term, l.meta.Hash = t.Term, t.Hash
 	if !l.machine.Member() {

@@ -21,6 +21,7 @@ type metrics struct {
 	made           prometheus.Counter
 	malformed      prometheus.Counter
 	refused        prometheus.Counter
+	impossible     prometheus.Counter
 	contactsMade   prometheus.Counter
 	contactsFailed prometheus.Counter
 	overflow       prometheus.Counter
@@ -49,6 +50,7 @@ func newMetrics(reg prometheus.Registerer, stray func() float64) (*metrics, erro
 		made:        counter("tables_made_total", "Tables made by this node as coordinator."),
 		malformed:   counter("malformed_total", "Tables and states of other nodes that could not be read."),
 		refused:     counter("refused_total", "Nodes refused for another configuration or wire version, as gossip tells."),
+		impossible:  counter("tables_refused_total", "Well-formed tables and states of other nodes with terms that are old or cannot be."),
 		overflow:    counter("overflow_total", "Words on nodes dropped because there were too many nodes."),
 	}
 	tries := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "cluster", Name: "contacts_total",

@@ -55,7 +55,7 @@ func start(t *testing.T, name string, change func(*Options)) *node {
 	t.Helper()
 	n := &node{t: t, done: make(chan struct{}), logs: &buffer{}, began: time.Now()}
 	o := Options{Name: name, Cluster: "test", MeshAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0", PlayersAddr: "127.0.0.1:1" + name[len(name)-1:],
-		Version: "v1", Registerer: prometheus.NewRegistry(),
+		FirstTerm: 1, Version: "v1", Registerer: prometheus.NewRegistry(),
 		Log: slog.New(slog.NewTextHandler(n.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Receive: func(from shard.NodeID, e *envelope.Envelope) {
 			n.mu.Lock()

@@ -48,6 +48,8 @@ type Options struct {
 	Policy  string   // Available (default) or Quorum
 	MinTerm uint64   // the largest term known from an earlier life of this node
 
+	FirstTerm uint64 // the least term of a new cluster's first table; 0: the minutes since 2026, so that terms do not fall back
+
 	TLS        *tls.Config // for the mesh; nil: none
 	GossipKeys [][]byte    // one or two of 16, 24 or 32 bytes, the first encrypts, each decrypts; none: gossip is not encrypted
 
@@ -78,6 +80,10 @@ const (
 	EventLinkUp   = "link_up"
 	EventLinkDown = "link_down"
 	EventTable    = "table_installed"
+
+	EventLost      = "lost"      // partitions begin anew, empty
+	EventAbsorbed  = "absorbed"  // the other side of a split was taken in
+	EventForgotten = "forgotten" // a missing node is no longer waited for
 )
 
 // Errors of Run that say that this node must not go on.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"gamed/internal/cluster/agreement"
 	"gamed/internal/shard"
@@ -14,11 +15,14 @@ const (
 	tellTable = "table" // Payload: the table
 	tellFetch = "fetch" // send me yours
 	tellLeave = "leave" // I leave for good
+
+	tellForget = "forget" // Payload: the name of a missing node that an operator gave up
 )
 
 const (
-	maxLinks     = 96 // in a report: with 9 bytes each they fit the mesh's state
-	reportFormat = 1
+	maxLinks     = 94 // in a report: with 9 bytes each they fit the mesh's state
+	maxFence     = time.Minute
+	reportFormat = 2
 )
 
 var errWire = errors.New("malformed")
@@ -27,23 +31,26 @@ var errWire = errors.New("malformed")
 const (
 	reportDraining = 1 << iota
 	reportContested
+	reportMember
+	reportInForce
 )
 
 // appendReport encodes what mesh hellos and heartbeats carry.
 func appendReport(dst []byte, r *agreement.Report) []byte {
-	dst = protocol.AppendArray(dst, 6)
+	dst = protocol.AppendArray(dst, 8)
 	dst = protocol.AppendUint(dst, reportFormat)
 	dst = protocol.AppendUint(dst, r.Position.Term)
 	dst = protocol.AppendStr(dst, r.Position.Coordinator)
 	dst = protocol.AppendUint(dst, r.Position.Hash)
 	var flags uint64
-	if r.Draining {
-		flags |= reportDraining
-	}
-	if r.Contested {
-		flags |= reportContested
+	for i, on := range [...]bool{r.Draining, r.Contested, r.Member, r.InForce} { // in the order of the flags
+		if on {
+			flags |= 1 << i
+		}
 	}
 	dst = protocol.AppendUint(dst, flags)
+	dst = protocol.AppendUint(dst, r.Ahead)
+	dst = protocol.AppendUint(dst, uint64((r.Fence+time.Millisecond-1)/time.Millisecond))
 	links := r.Links[:min(len(r.Links), maxLinks)]
 	dst = protocol.AppendArray(dst, len(links))
 	for _, boot := range links {
@@ -55,13 +62,17 @@ func appendReport(dst []byte, r *agreement.Report) []byte {
 // parseReport decodes what a peer's hello or heartbeat carried.
 func parseReport(from shard.NodeID, b []byte) (*agreement.Report, error) {
 	r := reader{Cursor: protocol.NewCursor(b)}
-	if protocol.Check(b) != nil || r.array(1<<8) < 6 || r.uint() != reportFormat {
+	if protocol.Check(b) != nil || r.array(1<<8) < 8 || r.uint() != reportFormat {
 		return nil, fmt.Errorf("state of %s: %w", from, errWire)
 	}
 	out := &agreement.Report{From: from}
 	out.Position = agreement.Position{Term: r.uint(), Coordinator: r.text(64), Hash: r.uint()}
 	flags := r.uint()
 	out.Draining, out.Contested = flags&reportDraining != 0, flags&reportContested != 0
+	out.Member, out.InForce = flags&reportMember != 0, flags&reportInForce != 0
+	out.Ahead = r.uint()
+	fence := r.uint()
+	out.Fence = time.Duration(min(fence, uint64(maxFence/time.Millisecond))) * time.Millisecond
 	for n := r.array(maxLinks); n > 0 && !r.bad; n-- {
 		out.Links = append(out.Links, r.uint())
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"gamed/internal/cluster/agreement"
 	"gamed/internal/cluster/placement"
@@ -127,7 +128,8 @@ func TestLargestTableFits(t *testing.T) {
 
 func TestReportWire(t *testing.T) {
 	from := shard.NodeID{Name: "a", Boot: 5}
-	want := agreement.Report{From: from, Position: agreement.Position{Term: 9, Coordinator: "c", Hash: 1 << 63}, Contested: true, Draining: true,
+	want := agreement.Report{From: from, Position: agreement.Position{Term: 9, Coordinator: "c", Hash: 1 << 63}, Contested: true, Draining: true, Member: true, InForce: true,
+		Ahead: 1 << 63, Fence: 3 * time.Second,
 		Links: []uint64{1, 1 << 62}}
 	got, err := parseReport(from, appendReport(nil, &want))
 	if err != nil || !reflect.DeepEqual(*got, want) {
@@ -142,7 +144,7 @@ func TestReportWire(t *testing.T) {
 	} else if got, err := parseReport(from, b); err != nil || len(got.Links) != maxLinks {
 		t.Errorf("%v", err)
 	}
-	for _, bad := range [][]byte{nil, {0xc0}, {0xdd, 0xff, 0xff, 0xff, 0xff}, {0x96, 2, 0, 0xa0, 0, 0, 0x90}, {0x96, 1, 0, 0xa0, 0, 0, 0xc0}} {
+	for _, bad := range [][]byte{nil, {0xc0}, {0xdd, 0xff, 0xff, 0xff, 0xff}, {0x96, 2, 0, 0xa0, 0, 0, 0x90}, {0x98, 1, 0, 0xa0, 0, 0, 0, 0, 0x90}, {0x98, 2, 0, 0xa0, 0, 0, 0, 0, 0xc0}} {
 		if _, err := parseReport(from, bad); err == nil {
 			t.Errorf("% x was taken", bad)
 		}

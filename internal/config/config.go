@@ -30,7 +30,7 @@ type Config struct {
 	DrainTimeout     time.Duration `key:"drain-timeout" arg:"TIME" default:"60s" doc:"how long SIGTERM waits for players to be moved"`
 	DataDir          string        `key:"data-dir" arg:"DIR" doc:"directory for --store bolt (alone it means bolt)"`
 	Store            string        `key:"store" arg:"mem|bolt|postgres://…" default:"mem" secret:"url" doc:"where durable state is kept; mem keeps nothing on disk"`
-	Policy           string        `key:"policy" arg:"available|quorum" default:"available" doc:"in a netsplit: both sides serve, or only the majority"`
+	Policy           string        `key:"policy" arg:"available|quorum" default:"available" doc:"in a netsplit: both sides serve, or only the majority (of two nodes neither survives a crash)"`
 	Ack              string        `key:"ack" arg:"replicated|local" default:"replicated" doc:"answer after the backup took a change, or before"`
 	Dispatch         string        `key:"dispatch" arg:"sharded|single|per-player" default:"sharded" doc:"how entities get goroutines: n workers, one, or one each"`
 	Workers          int           `key:"workers" arg:"N" default:"0" doc:"workers for --dispatch sharded (0: as many as CPUs)"`

@@ -110,7 +110,6 @@ func TestRefusals(t *testing.T) {
 		{flags("heartbeat=1ms"), []string{"--heartbeat", "100ms"}},
 		{flags("policy=quorun"), []string{"--policy", "did you mean quorum"}},
 		{flags("policy=quorum"), []string{"--policy", "--expect", "--join"}},
-		{flags("policy=quorum", "expect=3"), []string{"--policy", "not supported by this build yet"}},
 		{flags("store=mem", "data-dir=/tmp/x"), []string{"--data-dir", "mem"}},
 		{flags("data-dir=/tmp/x"), []string{"--store", "not supported by this build yet"}},
 		{flags("store=bolt"), []string{"--store", "--data-dir"}},

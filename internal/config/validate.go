@@ -144,7 +144,6 @@ func checkBuilt(c *Config) error {
 		what  string
 	}{
 		{"store", c.Store != "mem", "a store on disk or in a database"},
-		{"policy", c.Policy == "quorum", "policy quorum"},
 		{"restore", c.Restore == "eager", "restore eager"},
 	} {
 		if f.wants {

@@ -66,7 +66,7 @@ func simulate(seed uint64) *sim {
 		s.run(s.now + s.between(0, 3*time.Second))
 	}
 	s.heal()
-	s.converge(35 * time.Second)
+	s.converge(20 * time.Second)
 	return s
 }
 
@@ -78,7 +78,7 @@ func (s *sim) fault() {
 		s.start(slot)
 		return
 	}
-	switch s.rnd.IntN(8) {
+	switch s.rnd.IntN(11) {
 	case 0, 1:
 		s.end(l, s.rnd.IntN(3) > 0)
 		if s.rnd.IntN(2) == 0 {
@@ -109,11 +109,38 @@ func (s *sim) fault() {
 		s.split(slot, s.rnd.IntN(len(s.lives)))
 	case 7:
 		s.healLinks()
+	case 8: // three sides
+		side := make([]int, len(s.lives))
+		for i := range side {
+			side[i] = s.rnd.IntN(3)
+		}
+		s.logf("split %v", side)
+		for i := range s.lives {
+			for j := range i {
+				if side[i] != side[j] {
+					s.split(i, j)
+				}
+			}
+		}
+	case 9: // packets are lost in one direction only
+		o := s.rnd.IntN(len(s.lives))
+		s.cutOneWay(slot, o)
+	case 10: // the end of a split while other things happen
+		s.healLinks()
+		s.after(s.between(0, 4*time.Second), func() {
+			if !s.quiet {
+				s.fault()
+			}
+		})
 	}
 }
 
 func (s *sim) leave(l *life) {
+	if l.paused {
+		return
+	}
 	s.logf("leave %s", l.id)
+	l.left = s.now
 	for _, o := range s.peersOf(l) {
 		s.send(l, o, Left{l.id})
 	}
@@ -145,18 +172,29 @@ func (s *sim) resume(l *life) {
 	}
 }
 
-func (s *sim) split(i, j int) {
-	if i == j || s.cut[pair(i, j)] {
+func (s *sim) split(i, j int) { s.cutLinks(i, j, true) }
+
+func (s *sim) cutOneWay(i, j int) { s.cutLinks(i, j, false) }
+
+// cutLinks loses the packets from slot i to slot j, and back if it is both.
+func (s *sim) cutLinks(i, j int, both bool) {
+	if i == j || s.cut[[2]int{i, j}] {
 		return
 	}
-	s.logf("cut gamed-%d gamed-%d", i+1, j+1)
-	s.cut[pair(i, j)] = true
+	s.logf("cut gamed-%d gamed-%d both=%v", i+1, j+1, both)
+	s.cut[[2]int{i, j}] = true
+	if both {
+		s.cut[[2]int{j, i}] = true
+	}
 	a, b := s.lives[i], s.lives[j]
 	if a == nil || b == nil {
 		return
 	}
 	if _, ok := a.links[b]; ok {
 		s.breakLink(a, b)
+	}
+	if !both {
+		return // gossip asks others, and finds them alive
 	}
 	s.after(s.between(2*time.Second, 9*time.Second), func() {
 		if s.isCut(a, b) {
@@ -180,7 +218,7 @@ func (s *sim) healLinks() {
 
 // heal ends all faults, and sees to it that somebody lives.
 func (s *sim) heal() {
-	s.drop = 0
+	s.drop, s.quiet = 0, true
 	s.healLinks()
 	for i, l := range s.lives {
 		if l == nil {
@@ -203,6 +241,11 @@ func (s *sim) converge(limit time.Duration) {
 				s.checkTokens()
 				return
 			}
+		}
+	}
+	for _, l := range s.lives {
+		for _, p := range l.m.linked() {
+			s.logf("%s knows %+v", l.id, *p)
 		}
 	}
 	s.fail("no agreement %v after the last fault: %s", limit, why)

@@ -238,29 +238,34 @@ func TestNewerOnly(t *testing.T) {
 		t.Fatal("an older table was installed")
 	}
 	newer := older
-	newer.Coordinator = "z"
+	newer.Coordinator, newer.History = "z", []uint64{c.m.Table().Hash}
 	c.tell(Received{node(2), newer.Seal()})
 	if c.m.Table().Coordinator != "z" {
 		t.Fatal("a newer table was not installed")
 	}
 }
 
-// The side with the smaller table waits for the other one to take it in, and does not make tables meanwhile.
+// The side with the smaller table goes on with its own until the other one has taken it in, and makes no table meanwhile.
 func TestSmallerTableYields(t *testing.T) {
 	c := three(t, Config{})
-	other := &shard.Table{Term: 5, Coordinator: "gamed-7", Nodes: []shard.NodeID{node(7)}, Backup: shard.Empty().Backup}
+	mine := c.m.Table()
+	other := shard.Empty()
+	other.Term, other.Coordinator, other.Nodes = 5, "gamed-7", []shard.NodeID{node(7)}
 	for p := range shard.Partitions {
-		other.PartTerm[p] = 5
+		other.Owner[p], other.PartTerm[p] = 0, 5
 	}
-	c.tell(Seen{ID: node(7)}, LinkUp{node(7)}, Report{From: node(7), Position: PositionOf(other.Seal())})
+	other.Seal()
+	c.tell(Seen{ID: node(7)}, LinkUp{node(7)}, Report{From: node(7), Position: PositionOf(other), Member: true})
 	if !slices.Contains(c.did, Action(Fetch{node(7)})) {
 		t.Fatal("not fetched")
 	}
 	c.pass(time.Second).want(1, 1, 2, 3)
-	c.tell(Received{node(7), other}).pass(time.Minute).want(5, 7)
-	if c.m.Waiting() == "" {
-		t.Error("it serves under a table that it is not in")
-	}
+	c.tell(Received{node(7), other}).pass(5*time.Second).want(1, 1, 2, 3)
+	union := *other
+	union.Term, union.Nodes, union.History = 6, append([]shard.NodeID{node(7)}, mine.Nodes...), []uint64{other.Hash}
+	c.tell(Received{node(7), union.Seal()}).want(1, 1, 2, 3)
+	union.Absorbed = []uint64{mine.Hash}
+	c.tell(Received{node(7), union.Seal()}).want(6, 7, 1, 2, 3)
 }
 
 func TestTermGrowsAboveAllHeardOf(t *testing.T) {

@@ -59,13 +59,19 @@ type LinkDown struct {
 // Refused says that a node's mesh port refused a connection: nobody listens there. It counts while the node's link is closed.
 type Refused struct{ ID shard.NodeID }
 
-// Report is what a linked node says of itself, with the link's hello and each heartbeat.
+// Report is what a linked node says of itself, with the link's hello, each heartbeat, and each answer to one of ours. Machine.Report
+// makes it.
 type Report struct {
 	From      shard.NodeID
 	Position  Position
-	Contested bool     // the table has a fencing token below one that this node knows, or the same for another owner
-	Links     []uint64 // boot ids of the nodes it has working links to
+	Member    bool          // it is in that table
+	Ahead     uint64        // hash of a newer table of that lineage that it knows and is not in; 0: none. It backs no lease under Position then
+	Contested bool          // the table has a fencing token below one that this node knows, or the same for another owner
+	InForce   bool          // quorum: a majority has the table, and the leases of those it left out have ended
+	Fence     time.Duration // quorum: how long leases may still run that it backed, of nodes that its table left out
+	Links     []uint64      // boot ids of the nodes it has working links to
 	Draining  bool
+	Sent      time.Duration // when we sent the heartbeat that this answers, on the clock of Step; 0: it answers none
 }
 
 // Received says that a table came. The shell has checked that it is well formed.
@@ -86,6 +92,10 @@ type Drain struct{ On bool }
 // Leave says that this node takes its leave: it takes no further part.
 type Leave struct{}
 
+// Forget says that an operator gives up a node that is missing: what only it had is gone. Tell it to all nodes; the coordinator
+// acts on it. It does nothing to a node that is there.
+type Forget struct{ Name string }
+
 func (Tick) event()     {}
 func (Seen) event()     {}
 func (Lost) event()     {}
@@ -98,6 +108,7 @@ func (Asked) event()    {}
 func (Left) event()     {}
 func (Drain) event()    {}
 func (Leave) event()    {}
+func (Forget) event()   {}
 
 // Action is something the shell must do, in the order given.
 type Action interface{ action() }
@@ -117,7 +128,38 @@ type Fetch struct{ To shard.NodeID }
 // Replaced says that the cluster has another life of this node: this one has to end.
 type Replaced struct{ By shard.NodeID }
 
-func (Install) action()  {}
-func (Send) action()     {}
-func (Fetch) action()    {}
-func (Replaced) action() {}
+// Lease says until when, on the clock of Step, this node may act as an owner: handle messages, let effects leave. It may be
+// shorter than the one before. Without a word there is none.
+type Lease struct{ Until time.Duration }
+
+// Probe asks for a heartbeat to all linked nodes now: this process was paused, and knows less than they.
+type Probe struct{}
+
+// Absorbed says that this node made a table (installed by the action before) that takes in the other side of a split.
+type Absorbed struct{ Rival *shard.Table }
+
+// Emptied says that this node made a table that places partitions anew, empty: all who had their state are surely gone.
+type Emptied struct {
+	Partitions int
+	Nodes      []shard.NodeID // who had it last
+}
+
+// Forgotten says that a table made by this node no longer waits for a missing node, as Forget wanted.
+type Forgotten struct{ ID shard.NodeID }
+
+// Refuse says that what a node sent is impossible and was ignored.
+type Refuse struct {
+	From shard.NodeID
+	Why  string
+}
+
+func (Install) action()   {}
+func (Send) action()      {}
+func (Fetch) action()     {}
+func (Replaced) action()  {}
+func (Lease) action()     {}
+func (Probe) action()     {}
+func (Absorbed) action()  {}
+func (Emptied) action()   {}
+func (Forgotten) action() {}
+func (Refuse) action()    {}

@@ -1,6 +1,10 @@
 package agreement
 
-import "fmt"
+import (
+	"fmt"
+
+	"gamed/internal/shard"
+)
 
 // coordinates says whether it is for this node to make the next table.
 func (m *Machine) coordinates() bool {
@@ -15,8 +19,13 @@ func (m *Machine) coordinates() bool {
 			return false
 		}
 	}
-	// Not in the table, and nobody who is in it is left.
-	return (!m.cfg.Quorum || m.majority()) && m.lowest()
+	// Not in the table, and nobody who is in it can come back: there is nothing that this node could contradict.
+	for _, id := range m.table.Nodes {
+		if !m.surely(id) {
+			return false
+		}
+	}
+	return (!m.cfg.Quorum || m.majority(m.table.Nodes, m.inReach)) && m.lowest()
 }
 
 // mayForm says whether it is for this node to make the first table.
@@ -38,6 +47,8 @@ func (m *Machine) mayForm() bool {
 	switch {
 	case m.cfg.Expect > 0:
 		return reported && linked+1 >= m.cfg.Expect && m.lowest()
+	case m.cfg.Quorum: // with no number there is no majority: this node can only join
+		return false
 	case !m.cfg.Search:
 		return m.lowest()
 	case linked == 0:
@@ -71,25 +82,46 @@ func (m *Machine) Waiting() string {
 		return fmt.Sprintf("forming: %d of %d expected nodes are meshed", linked+1, m.cfg.Expect)
 	case m.table.Term == 0 && linked > 0:
 		return fmt.Sprintf("forming: agreeing on the first table with %d other nodes", linked)
+	case m.table.Term == 0 && m.cfg.Quorum:
+		return "forming: looking for a cluster to join; with policy quorum and without --expect this node forms none"
 	case m.table.Term == 0:
 		return "forming: looking for other nodes"
 	case !m.Member():
 		return fmt.Sprintf("waiting to be taken into the table of %s, term %d", m.table.Coordinator, m.table.Term)
-	case m.cfg.Quorum && !m.majority():
-		return fmt.Sprintf("no quorum: fewer than a majority of the table's %d nodes are in reach", len(m.table.Nodes))
+	case m.cfg.Quorum && m.lease.told <= m.now && !m.lease.suspect:
+		return fmt.Sprintf("no quorum: no majority of the table's %d nodes answers", len(m.table.Nodes))
 	}
 	return ""
 }
 
-// majority says whether more than half of the table's nodes are linked (in whatever life), took their leave, or are this one.
-func (m *Machine) majority() bool {
-	n := 0
-	for _, id := range m.table.Nodes {
-		if p := m.peers[id]; id.Name == m.self.Name || p != nil && p.left || m.linkedName(id.Name) {
+// majority says whether more than half of some nodes count, or all that do not are accounted for.
+func (m *Machine) majority(nodes []shard.NodeID, counts func(shard.NodeID, *peer) bool) bool {
+	n, lost := 0, 0
+	for _, id := range nodes {
+		switch {
+		case counts(id, m.peers[id]):
 			n++
+		case !m.accounted(id):
+			lost++
 		}
 	}
-	return 2*n > len(m.table.Nodes)
+	return 2*n > len(nodes) || lost == 0
+}
+
+// inReach is how a majority is counted that may make a table. Another life of a node does not count: it knows nothing of what
+// the one before agreed to.
+func (m *Machine) inReach(id shard.NodeID, p *peer) bool {
+	return id == m.self || p != nil && p.linked && !p.left
+}
+
+// accounted says whether a node can act no more, on better grounds than that its port refuses, which a firewall can do as well: it
+// said goodbye, another life of it is linked, or an operator gave it up.
+func (m *Machine) accounted(id shard.NodeID) bool {
+	p := m.peers[id]
+	if _, ok := m.forgotten[id.Name]; ok || p != nil && p.left {
+		return true
+	}
+	return (p == nil || !p.linked) && m.linkedName(id.Name) || id.Name == m.self.Name && id != m.self
 }
 
 func (m *Machine) linkedName(name string) bool {

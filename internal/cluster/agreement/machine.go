@@ -1,6 +1,7 @@
 package agreement
 
 import (
+	"slices"
 	"time"
 
 	"gamed/internal/cluster/placement"
@@ -17,12 +18,20 @@ const (
 	aloneDelay     = 3 * time.Second        // a node that looks for others and finds nobody serves alone after this
 	fetchRetry     = 300 * time.Millisecond // between two fetches from the same node
 	yieldMax       = 3 * time.Second        // how long a newer table that is announced but not delivered is waited for
+	absorbMax      = 12 * time.Second       // how long a side of a split waits for the other one, which has the larger table, to take it in
+	gatherMax      = 3 * time.Second        // how long the side that absorbs waits for links to all of the other side
+	healedMax      = 3 * time.Second        // how long a table that heals stays the newest until all have it
 	contactMin     = 2 * time.Second        // nobody is given up earlier after the last contact, unless known to be gone
 	contactMax     = 3 * time.Second        // everybody is given up then, unless another member still has a link to it
 	pauseGap       = 1200 * time.Millisecond
-	pauseHold      = time.Second      // no table is made so long after a pause
-	flapHold       = 10 * time.Second // between two re-admissions of one life of a node
-	forget         = 10 * time.Minute // how long a node that is gone is remembered, for flapHold
+	pauseHold      = time.Second             // no table is made so long after a pause
+	leaseTime      = 1200 * time.Millisecond // available: a node acts so long after it was last awake
+	quorumLease    = 3 * time.Second         // quorum: so long after the sending of what a majority has answered
+	aloneAfter     = 3 * time.Second         // after a pause, a node that can reach nobody acts again
+	leaseGrain     = 100 * time.Millisecond  // a lease is told anew when it is so much longer
+	flapHold       = 10 * time.Second        // between two re-admissions of one life of a node
+	forgetFor      = 30 * time.Second        // how long a Forget waits for somebody to act on it
+	forget         = 10 * time.Minute        // how long a node that is gone is remembered, for flapHold
 	fastWake       = 40 * time.Millisecond
 	slowWake       = 500 * time.Millisecond
 )
@@ -34,6 +43,10 @@ type Config struct {
 	Search  bool   // others may be there to be found: serve alone only after 3 s. Without it: at once
 	Quorum  bool   // a table is only made with a majority of the last one's nodes
 	MinTerm uint64 // the largest term remembered from an earlier life; terms go on above it
+
+	// FirstTerm is the least term of a new cluster's first table. A clock that goes on keeps terms from falling back when all
+	// nodes start anew with nothing remembered.
+	FirstTerm uint64
 
 	// Place computes where partitions should be; nil means placement.Compute. It must be a pure function.
 	Place func(names []string) *placement.Assignment
@@ -58,6 +71,14 @@ type Machine struct {
 	pending   pending
 	target    *placement.Assignment // of the names it carries
 	out       []Action
+
+	ahead     *shard.Table             // the newest table received that this node is not in, or must not install
+	forgotten map[string]time.Duration // names given up by an operator, and since when
+	rivals    map[uint64]*shard.Table  // tables of other sides of a split, by hash
+	apart     time.Duration            // since when a node of another side is linked; 0: none is
+	healed    bool                     // the table installed was made here and takes another side in
+	force     force
+	lease     lease
 }
 
 // pending is a change of the table that waits for more to come.
@@ -72,7 +93,10 @@ func New(cfg Config) *Machine {
 	if cfg.Place == nil {
 		cfg.Place = placement.Compute
 	}
-	return &Machine{cfg: cfg, self: cfg.Self, table: shard.Empty(), peers: map[shard.NodeID]*peer{}}
+	m := &Machine{cfg: cfg, self: cfg.Self, table: shard.Empty(), peers: map[shard.NodeID]*peer{},
+		forgotten: map[string]time.Duration{}, rivals: map[uint64]*shard.Table{}}
+	m.force.whole = true
+	return m
 }
 
 // Table is the table installed; the empty table before the first. It is never nil.
@@ -84,9 +108,15 @@ func (m *Machine) Member() bool { return indexOf(m.table.Nodes, m.self) >= 0 }
 // Served says whether this node was ever in a table.
 func (m *Machine) Served() bool { return m.served }
 
-// Contested says that the table has a fencing token that contradicts one of an earlier table: the coordinator must make all
-// of them grow. It is part of a Report.
-func (m *Machine) Contested() bool { return m.tokens.contested }
+// Report is what this node says of itself, but for what its shell knows: links and draining.
+func (m *Machine) Report() Report {
+	r := Report{From: m.self, Position: PositionOf(m.table), Member: m.Member(), Contested: m.tokens.contested, InForce: m.force.whole && m.force.committed,
+		Fence: max(m.force.until-m.now, 0)}
+	if m.overtaken() {
+		r.Ahead = m.ahead.Hash
+	}
+	return r
+}
 
 // Step takes one event. Now is the time on a monotonic clock and must not go back. The actions are valid until the next call.
 func (m *Machine) Step(now time.Duration, ev Event) []Action {
@@ -107,7 +137,7 @@ func (m *Machine) Step(now time.Duration, ev Event) []Action {
 		m.linkDown(ev)
 	case Refused:
 		if p := m.peers[ev.ID]; p != nil && !p.linked && p.closed {
-			p.refused = true
+			m.end(p)
 		}
 	case Report:
 		m.report(ev)
@@ -118,20 +148,25 @@ func (m *Machine) Step(now time.Duration, ev Event) []Action {
 			m.out = append(m.out, Send{ev.From, m.table})
 		}
 	case Left:
-		m.peer(ev.ID).left = true
-		m.changed = m.now
+		p := m.peer(ev.ID)
+		p.left, m.changed = true, m.now
+		m.end(p)
 	case Drain:
 		m.draining = ev.On
 	case Leave:
 		m.leaving = true
+	case Forget:
+		m.giveUp(ev.Name)
 	}
 	if !m.leaving {
 		m.decide()
 	}
+	m.tellLease()
 	return m.out
 }
 
-// advance moves the clock. A gap means that the process was paused: what it knows of others' silence is its own.
+// advance moves the clock. A gap means that the process was paused: what it knows of others' silence is its own, and they may
+// have gone on without it.
 func (m *Machine) advance(now time.Duration) {
 	if !m.begun {
 		m.begun, m.started, m.now, m.changed = true, now, now, now
@@ -143,13 +178,15 @@ func (m *Machine) advance(now time.Duration) {
 			}
 		}
 		m.held = now + pauseHold
+		m.lease.suspect, m.lease.resumed = true, now
+		m.out = append(m.out, Probe{})
 	}
 	m.now = max(m.now, now)
 }
 
 // Wake is how long the next Tick may be away. The true wait may be a little longer, but not above a second.
 func (m *Machine) Wake() time.Duration {
-	if m.table.Term == 0 || m.pending.wanted != m.pending.settled {
+	if m.table.Term == 0 || m.pending.wanted != m.pending.settled || m.apart > 0 || m.lease.suspect {
 		return fastWake
 	}
 	for _, id := range m.table.Nodes {
@@ -163,9 +200,17 @@ func (m *Machine) Wake() time.Duration {
 // install takes a table that is newer than the one installed.
 func (m *Machine) install(t *shard.Table) {
 	before := m.table
-	m.table, m.installed = t, m.now
+	m.enforce(before, t)
+	m.table, m.installed, m.healed = t, m.now, false
 	m.pending = pending{}
+	m.judgeForce()
 	m.tokens.learn(t)
+	if m.ahead != nil && !m.ahead.Newer(t) {
+		m.ahead = nil
+	}
+	for _, p := range m.peers {
+		p.backed = 0
+	}
 	m.out = append(m.out, Install{t})
 	for _, id := range t.Nodes {
 		if id == m.self {
@@ -181,13 +226,35 @@ func (m *Machine) install(t *shard.Table) {
 }
 
 func (m *Machine) received(ev Received) {
+	t := ev.Table
+	if !m.believable(t.Term) {
+		m.out = append(m.out, Refuse{ev.From, "impossible term"})
+		return
+	}
 	p := m.peer(ev.From)
-	if pos := PositionOf(ev.Table); pos.newer(p.position) {
-		p.position = pos
+	if pos := PositionOf(t); pos.newer(p.position) {
+		p.position, p.inForce = pos, false // what it reported was of the table before
 	}
-	if ev.Table.Newer(m.table) {
-		m.install(ev.Table)
+	switch {
+	case t.Hash == m.table.Hash:
+	case !t.Newer(m.table):
+		if !m.keepRival(t) {
+			m.out = append(m.out, Refuse{ev.From, "old term"})
+		}
+	case m.takes(t):
+		m.install(t)
+	case m.ahead == nil || t.Newer(m.ahead):
+		m.look(t)
 	}
+}
+
+// takes says whether a newer table may be installed over this node's. Whoever serves takes only tables that he is in, and that
+// either follow his or have taken his side in: the other side of a split knows nothing of what was acknowledged on this one.
+func (m *Machine) takes(t *shard.Table) bool {
+	if m.table.Term == 0 || !m.Member() {
+		return true
+	}
+	return t.Has(m.self) && (t.Follows(m.table) || slices.Contains(t.Absorbed, m.table.Hash))
 }
 
 // decide does what the state asks for, after each event.
@@ -197,48 +264,73 @@ func (m *Machine) decide() {
 	}
 	behind := m.fetchNewer()
 	m.forgetGone()
+	m.judgeForce()
 	if behind || m.now < m.held || !m.coordinates() {
+		m.apart = 0
 		return
 	}
+	m.fetchRivals()
 	m.propose()
 }
 
-// replaced ends this node when it was in the cluster, and the table has another life of it that a member has a link to. Without
-// such a witness the other life is an old one, not yet noticed to be gone.
+// replaced ends this node when it was in the cluster, and the newest table has another life of it that somebody has a link to.
+// Without such a witness the other life is an old one, not yet noticed to be gone.
 func (m *Machine) replaced() bool {
-	if !m.served || m.Member() {
+	t := m.table
+	if m.ahead != nil {
+		t = m.ahead
+	}
+	if !m.served || t.Has(m.self) {
 		return false
 	}
-	for _, id := range m.table.Nodes {
+	for _, id := range t.Nodes {
 		if id.Name != m.self.Name {
 			continue
 		}
-		if vouched, _ := m.witnesses(id); vouched {
-			m.leaving = true
-			m.out = append(m.out, Replaced{id})
+		for _, p := range m.linked() {
+			if p.reported && slices.Contains(p.links, id.Boot) {
+				m.leaving = true
+				m.out = append(m.out, Replaced{id})
+				return true
+			}
 		}
 	}
-	return m.leaving
+	return false
 }
 
-// fetchNewer asks those who have a newer table for it, and says whether to wait for one.
+// fetchNewer asks those who have a newer table for it, and says whether to wait: for the table, or for its coordinator to take
+// this node in.
 func (m *Machine) fetchNewer() (behind bool) {
 	mine := PositionOf(m.table)
 	for _, p := range m.linked() {
-		if !p.position.newer(mine) {
+		if !p.position.newer(mine) || m.Member() && p.reported && !p.belongs { // who is in no table has nothing to follow
 			p.newer = 0
 			continue
 		}
 		if p.newer == 0 {
 			p.newer, p.asked = m.now+1, 0 // never 0
 		}
-		if p.asked == 0 || m.now-p.asked >= fetchRetry {
-			p.asked = m.now + 1
-			m.out = append(m.out, Fetch{p.id})
+		limit := yieldMax
+		if m.ahead != nil && m.ahead.Hash == p.position.Hash {
+			limit = absorbMax
+		} else {
+			m.fetch(p)
 		}
-		behind = behind || m.now-p.newer < yieldMax
+		waited := m.now - p.newer
+		behind = behind || waited < limit && (waited < yieldMax || !m.bereft())
 	}
 	return behind
+}
+
+// bereft says whether a member of the table is gone: that cannot wait as long as other changes.
+func (m *Machine) bereft() bool { return slices.ContainsFunc(m.table.Nodes, m.gone) }
+
+// fetch asks a peer for its table, not too often.
+func (m *Machine) fetch(p *peer) {
+	if p.asked == 0 || m.now-p.asked >= fetchRetry {
+		p.asked = m.now + 1
+		m.out = append(m.out, Fetch{p.id})
+	}
 }
 
 func (m *Machine) forgetGone() {
@@ -247,7 +339,21 @@ func (m *Machine) forgetGone() {
 			delete(m.peers, id)
 		}
 	}
+	for name, since := range m.forgotten {
+		if m.now-since > forgetFor {
+			delete(m.forgotten, name)
+		}
+	}
 }
+
+// giveUp takes an operator's word that a node will not come back.
+func (m *Machine) giveUp(name string) {
+	if name != m.self.Name && !m.linkedName(name) && len(m.forgotten) < maxForgotten {
+		m.forgotten[name] = m.now
+	}
+}
+
+const maxForgotten = 1024
 
 func indexOf(nodes []shard.NodeID, id shard.NodeID) int {
 	for i, n := range nodes {

@@ -14,17 +14,24 @@ type peer struct {
 	lost    bool // gossip says dead
 	linked  bool
 	closed  bool          // the link was closed by the other end
-	refused bool          // and its port refuses
 	left    bool          // it said that it leaves for good
+	over    bool          // its process has surely ended: it left, its port refuses after a close, another life of it is linked
+	ended   time.Duration // when over became known
 	contact time.Duration // when it was last heard of; while it is not linked
 
 	reported  bool // since the link is up
 	position  Position
+	belongs   bool // it is in its own table
+	ahead     uint64
 	contested bool
+	inForce   bool
+	readyAt   time.Duration // quorum: when the leases that it backed have ended, as of its last report
+	answered  time.Duration // when the last heartbeat that it answered was sent
+	backed    time.Duration // quorum: the same of the last answer that backs this node's lease
 	links     []uint64
 	draining  bool
 
-	newer, asked time.Duration // when its newer table was first noticed, and last fetched. 0: never
+	newer, asked time.Duration // when its newer table was first noticed, and its table last fetched. 0: never
 
 	member     bool // it was in a table of ours
 	again      bool // it came back into one
@@ -53,8 +60,14 @@ func (m *Machine) see(ev Seen) {
 
 func (m *Machine) linkUp(id shard.NodeID) {
 	p := m.peer(id)
-	p.linked, p.closed, p.refused = true, false, false
+	p.linked, p.closed, p.over = true, false, p.left
+	p.answered, p.backed = 0, 0
 	m.changed = m.now
+	for other, q := range m.peers {
+		if other.Name == id.Name && other != id && !q.linked {
+			m.end(q)
+		}
+	}
 }
 
 func (m *Machine) linkDown(ev LinkDown) {
@@ -63,23 +76,55 @@ func (m *Machine) linkDown(ev LinkDown) {
 		p.contact = m.now - max(ev.Silent, 0)
 	}
 	p.linked, p.reported, p.links, p.position = false, false, nil, Position{}
-	p.closed, p.refused, p.newer = ev.Closed, false, 0
+	p.belongs, p.ahead, p.inForce, p.answered, p.backed = false, 0, false, 0, 0
+	p.closed, p.newer = ev.Closed, 0
 	m.changed = m.now
+	for other, q := range m.peers {
+		if other.Name == p.id.Name && other != p.id && q.linked {
+			m.end(p)
+		}
+	}
 }
 
-// maxTerm is above every term an honest node can reach; a report of more is not believed.
-const maxTerm = 1 << 62
+// end notes that a peer's process is surely gone.
+func (m *Machine) end(p *peer) {
+	if !p.over {
+		p.over, p.ended = true, m.now
+	}
+}
+
+// maxTerm is above every term an honest node can reach. Nor does one come to be so far ahead of the others.
+const (
+	maxTerm    = 1 << 62
+	termsAhead = 1 << 32
+)
+
+// believable says whether a term can be true.
+func (m *Machine) believable(term uint64) bool {
+	return term <= maxTerm && (m.table.Term == 0 || term <= m.table.Term+termsAhead)
+}
 
 func (m *Machine) report(ev Report) {
 	p := m.peers[ev.From]
-	if p == nil || !p.linked || ev.Position.Term > maxTerm {
+	if p == nil || !p.linked {
+		return
+	}
+	if !m.believable(ev.Position.Term) {
+		m.out = append(m.out, Refuse{ev.From, "impossible term"})
 		return
 	}
 	if !p.reported {
 		m.changed = m.now
 	}
 	p.reported, p.position, p.contested, p.draining = true, ev.Position, ev.Contested, ev.Draining
+	p.belongs, p.ahead, p.inForce, p.readyAt = ev.Member, ev.Ahead, ev.InForce, m.now+max(ev.Fence, 0)
 	p.links = append(p.links[:0], ev.Links...)
+	if ev.Sent > p.answered && ev.Sent <= m.now {
+		p.answered = ev.Sent
+	}
+	if m.backs(p) {
+		p.backed = p.answered
+	}
 }
 
 // gone says whether a node of the table counts as dead: it left, another life of it is linked, its link was closed and its
@@ -95,7 +140,7 @@ func (m *Machine) gone(id shard.NodeID) bool {
 	if p.linked {
 		return false
 	}
-	if p.refused || m.superseded(id) {
+	if m.surely(id) {
 		return true
 	}
 	silent := m.now - p.contact
@@ -106,13 +151,17 @@ func (m *Machine) gone(id shard.NodeID) bool {
 	return !vouched && (p.lost || agreed || silent >= contactMax)
 }
 
-// superseded says whether another life of the node is there: this one's process has ended.
-func (m *Machine) superseded(id shard.NodeID) bool {
-	if id.Name == m.self.Name {
+// surely says whether the process of a node has ended, beyond doubt, or an operator says so.
+func (m *Machine) surely(id shard.NodeID) bool {
+	p := m.peers[id]
+	if id == m.self || p != nil && p.linked && !p.left {
+		return false
+	}
+	if _, ok := m.forgotten[id.Name]; ok || id.Name == m.self.Name || p != nil && p.over {
 		return true
 	}
-	for other, p := range m.peers {
-		if other.Name == id.Name && other != id && p.linked {
+	for other, q := range m.peers {
+		if other.Name == id.Name && other != id && q.linked {
 			return true
 		}
 	}
@@ -124,7 +173,7 @@ func (m *Machine) superseded(id shard.NodeID) bool {
 func (m *Machine) witnesses(id shard.NodeID) (vouched, agreed bool) {
 	for _, w := range m.table.Nodes {
 		p := m.peers[w]
-		if p == nil || !p.linked || !p.reported {
+		if p == nil || !p.linked || !p.reported || w == id {
 			continue
 		}
 		if slices.Contains(p.links, id.Boot) {
@@ -141,7 +190,9 @@ func (m *Machine) admissible(p *peer) bool {
 	switch {
 	case !p.linked, !p.reported, p.left, p.id.Name == m.self.Name:
 		return false
-	case p.position.newer(PositionOf(m.table)): // we shall go to it, not it to us
+	case p.belongs && p.position.newer(PositionOf(m.table)): // we shall go to it, not it to us
+		return false
+	case m.foreign(p): // it comes with its whole side: see heal.go
 		return false
 	case p.again && m.now-p.readmitted < flapHold:
 		return false

@@ -13,8 +13,19 @@ import (
 // propose makes, installs and sends the next table if one is due.
 func (m *Machine) propose() {
 	members, removed := m.members()
-	if m.cfg.Quorum && m.table.Term > 0 && !m.majority() {
+	rival := m.rival()
+	if m.cfg.Quorum && m.table.Term > 0 && (!m.majority(m.table.Nodes, m.inReach) || !m.force.committed && rival == nil) {
 		return
+	}
+	if m.healed && m.now-m.installed < healedMax && !m.spread() {
+		return
+	}
+	if rival != nil {
+		m.unite(members, rival)
+		return
+	}
+	if m.cfg.Quorum && removed {
+		members = m.staying(members)
 	}
 	contested := m.contested()
 	sig := m.signature(members, contested)
@@ -37,15 +48,53 @@ func (m *Machine) propose() {
 			return
 		}
 	}
-	t := m.plan(members, m.nextTerm(), contested)
-	if t == nil {
+	d := m.plan(members, nil, m.nextTerm(), contested)
+	if d == nil {
 		w.settled = sig
 		return
 	}
-	m.install(t)
+	m.bring(d)
 	m.pending = pending{wanted: sig, settled: sig}
+}
+
+// staying leaves out those who would join: a table that leaves nodes out takes none in under quorum, so that a majority of it
+// has one with every majority of the table before.
+func (m *Machine) staying(members []shard.NodeID) (out []shard.NodeID) {
+	for _, id := range members {
+		if m.table.Has(id) {
+			out = append(out, id)
+		}
+	}
+	if len(out) == 0 {
+		return members
+	}
+	return out
+}
+
+// unite makes the table that takes in the other side of a split.
+func (m *Machine) unite(members []shard.NodeID, rival *shard.Table) {
+	for _, id := range m.theirs(rival) {
+		if !slices.ContainsFunc(members, func(o shard.NodeID) bool { return o.Name == id.Name }) {
+			members = append(members, id)
+		}
+	}
+	m.bring(m.plan(members, rival, m.nextTerm(), true))
+	m.healed, m.apart = true, 0
+	m.out = append(m.out, Absorbed{rival})
+}
+
+// bring installs a table made here and sends it.
+func (m *Machine) bring(d *draft) {
+	m.install(d.Table)
+	if len(d.lost) > 0 {
+		m.out = append(m.out, Emptied{d.emptied, d.lost})
+	}
+	for _, id := range d.forgotten {
+		delete(m.forgotten, id.Name)
+		m.out = append(m.out, Forgotten{id})
+	}
 	for _, p := range m.linked() {
-		m.out = append(m.out, Send{p.id, t})
+		m.out = append(m.out, Send{p.id, d.Table})
 	}
 }
 
@@ -120,6 +169,13 @@ func (m *Machine) signature(members []shard.NodeID, contested bool) string {
 	if contested {
 		b.WriteByte('!')
 	}
+	for _, miss := range m.table.Missing { // what is known of them may have changed
+		if _, ok := m.forgotten[miss.ID.Name]; ok {
+			b.WriteString(" forget " + miss.ID.Name)
+		} else if !miss.Dead && m.surely(miss.ID) {
+			b.WriteString(" dead " + miss.ID.Name)
+		}
+	}
 	return b.String()
 }
 
@@ -148,7 +204,7 @@ func (m *Machine) placed(members []shard.NodeID) bool {
 	want := m.wanted(members)
 	at := indexes(want.Names, m.table.Nodes)
 	for p := range shard.Partitions {
-		if m.table.Owner[p] != at(want.Owner[p]) || m.table.Backup[p] != at(want.Backup[p]) {
+		if o := m.table.Owner[p]; o != shard.None && (o != at(want.Owner[p]) || m.table.Backup[p] != at(want.Backup[p])) {
 			return false
 		}
 	}
@@ -160,66 +216,13 @@ func (m *Machine) nextTerm() uint64 {
 	for _, p := range m.peers {
 		term = max(term, p.position.Term)
 	}
+	if m.ahead != nil {
+		term = max(term, m.ahead.Term)
+	}
+	if m.table.Term == 0 {
+		return max(term+1, m.cfg.FirstTerm)
+	}
 	return term + 1
-}
-
-// plan makes the next table, or nil when it would say nothing new. If an owner is gone it repairs only: lost partitions go to
-// their backups, missing backups are named anew, all else stays. Otherwise everything goes to its place.
-// With bump every fencing token grows.
-func (m *Machine) plan(members []shard.NodeID, term uint64, bump bool) *shard.Table {
-	old := m.table
-	want := m.wanted(members)
-	at := indexes(want.Names, members)
-	t := shard.Empty()
-	t.Term, t.Coordinator, t.Nodes, t.PartTerm = term, m.self.Name, members, old.PartTerm
-	if old.Term > 0 {
-		t.History = append([]uint64{old.Hash}, old.History[:min(len(old.History), shard.HistoryMax-1)]...)
-	}
-	kept := make([]uint16, len(old.Nodes)) // index in the old table → index in the new one
-	for i, id := range old.Nodes {
-		kept[i] = shard.None
-		if j := indexOf(members, id); j >= 0 {
-			kept[i] = uint16(j)
-		}
-	}
-	keep := func(i uint16) uint16 {
-		if int(i) < len(kept) {
-			return kept[i]
-		}
-		return shard.None
-	}
-	repair := false
-	for p := range shard.Partitions {
-		repair = repair || old.Owner[p] != shard.None && keep(old.Owner[p]) == shard.None
-	}
-	changed := bump || !slices.Equal(old.Nodes, members)
-	for p := range shard.Partitions {
-		owner, backup := keep(old.Owner[p]), keep(old.Backup[p])
-		if owner == shard.None {
-			owner, backup = backup, shard.None
-		}
-		first, second := at(want.Owner[p]), at(want.Backup[p])
-		if !repair || owner == shard.None {
-			owner, backup = first, second
-		}
-		if backup == shard.None || backup == owner {
-			if backup = first; backup == owner {
-				backup = second
-			}
-		}
-		if backup == owner {
-			backup = shard.None
-		}
-		t.Owner[p], t.Backup[p] = owner, backup
-		if bump || owner != keep(old.Owner[p]) {
-			t.PartTerm[p] = term
-		}
-		changed = changed || owner != keep(old.Owner[p]) || backup != keep(old.Backup[p])
-	}
-	if !changed {
-		return nil
-	}
-	return t.Seal()
 }
 
 // indexes maps an index into names to the index of that name among nodes.

@@ -20,14 +20,19 @@ type sim struct {
 	seq    int
 	lives  []*life         // by slot; nil while the slot is empty
 	all    []*life         // every life there ever was
-	cut    map[[2]int]bool // pairs of slots that cannot reach each other
+	cut    map[[2]int]bool // [a b]: slot a's packets do not reach slot b
 	drop   float64         // share of messages lost
 	boots  uint64
 	cfg    Config
 	tables map[string]uint64 // proposer and term → hash
 	made   int
-	trace  []string
-	failed string
+
+	quiet bool            // faults are over
+	given map[string]bool // names that an operator gave up
+
+	healed, emptied int
+	trace           []string
+	failed          string
 }
 
 type life struct {
@@ -39,6 +44,8 @@ type life struct {
 	drained  bool
 	replaced bool
 	held     []func()
+	lease    time.Duration // as told
+	left     time.Duration // when it said goodbye
 	links    map[*life]int // linked peers → epoch
 	tables   []*shard.Table
 }
@@ -143,11 +150,26 @@ func (s *sim) beat(l *life) {
 		return
 	}
 	if !l.paused {
-		for _, o := range s.peersOf(l) {
-			s.send(l, o, s.reportOf(l))
-		}
+		s.pingAll(l)
 	}
 	s.after(500*time.Millisecond, func() { s.beat(l) })
+}
+
+// pingAll sends a heartbeat to all linked peers, who answer it.
+func (s *sim) pingAll(l *life) {
+	sent := s.now
+	for _, o := range s.peersOf(l) {
+		r := s.reportOf(l)
+		s.carry(l, o, func() {
+			s.step(o, r)
+			if o.dead || o.paused {
+				return
+			}
+			answer := s.reportOf(o)
+			answer.Sent = sent
+			s.send(o, l, answer)
+		})
+	}
 }
 
 func (s *sim) peersOf(l *life) []*life {
@@ -161,7 +183,8 @@ func (s *sim) peersOf(l *life) []*life {
 }
 
 func (s *sim) reportOf(l *life) Report {
-	r := Report{From: l.id, Position: PositionOf(l.m.Table()), Contested: l.m.Contested(), Draining: l.drained}
+	r := l.m.Report()
+	r.Draining = l.drained
 	for o := range l.links {
 		r.Links = append(r.Links, o.id.Boot)
 	}
@@ -169,21 +192,30 @@ func (s *sim) reportOf(l *life) Report {
 }
 
 // send delivers after a random delay, so that messages overtake each other; or not at all, when the link breaks or by chance.
-func (s *sim) send(from, to *life, ev Event) {
+func (s *sim) send(from, to *life, ev Event) { s.carry(from, to, func() { s.step(to, ev) }) }
+
+// carry does what a message does at the other end. A paused process does it when it goes on.
+func (s *sim) carry(from, to *life, do func()) {
 	epoch, ok := from.links[to]
 	if !ok || s.rnd.Float64() < s.drop {
 		return
 	}
 	s.after(s.between(time.Millisecond, 50*time.Millisecond), func() {
-		if e, ok := to.links[from]; ok && e == epoch && !s.isCut(from, to) {
-			s.step(to, ev)
+		if e, ok := to.links[from]; !ok || e != epoch || s.cut[[2]int{from.slot, to.slot}] {
+			return
 		}
+		if to.paused {
+			to.held = append(to.held, do)
+			return
+		}
+		do()
 	})
 }
 
-func (s *sim) isCut(a, b *life) bool { return s.cut[pair(a.slot, b.slot)] }
-
-func pair(a, b int) [2]int { return [2]int{min(a, b), max(a, b)} }
+// isCut says that two slots have no working link: one direction is enough.
+func (s *sim) isCut(a, b *life) bool {
+	return s.cut[[2]int{a.slot, b.slot}] || s.cut[[2]int{b.slot, a.slot}]
+}
 
 // step gives a machine one event and does what it asks for. A paused node gets its events when it goes on.
 func (s *sim) step(l *life, ev Event) {
@@ -213,6 +245,23 @@ func (s *sim) step(l *life, ev Event) {
 			s.logf("%s replaced by %s", l.id, a.By)
 			l.replaced = true
 			s.after(0, func() { s.end(l, true) })
+		case Lease:
+			l.lease = a.Until
+			s.checkLease(l)
+		case Probe:
+			s.pingAll(l)
+		case Absorbed:
+			s.logf("%s absorbs %d by %s %x", l.id, a.Rival.Term, a.Rival.Coordinator, a.Rival.Hash>>48)
+			s.healed++
+		case Emptied:
+			s.logf("%s places %d partitions anew, lost with %v", l.id, a.Partitions, a.Nodes)
+			s.emptied++
+		case Forgotten:
+			s.logf("%s forgets %s", l.id, a.ID)
+		case Refuse:
+			if a.Why != "old term" {
+				s.fail("%s refused %s: %s", l.id, a.From, a.Why)
+			}
 		}
 	}
 }
@@ -270,8 +319,8 @@ func (s *sim) unlink(l, other *life, ev LinkDown) {
 		return
 	}
 	delete(l.links, other)
-	s.after(20*time.Millisecond, func() { s.step(l, ev) })
-	if other.dead && !s.isCut(l, other) {
+	s.step(l, ev)
+	if other.dead && ev.Closed && !s.isCut(l, other) {
 		s.after(s.between(25*time.Millisecond, 500*time.Millisecond), func() { s.step(l, Refused{other.id}) })
 	}
 	if other.links[l] != epoch {
@@ -321,37 +370,6 @@ func (s *sim) end(l *life, closed bool) {
 	for _, o := range s.all {
 		if !o.dead {
 			s.after(s.between(2*time.Second, 9*time.Second), func() { s.step(o, Lost{l.id}) })
-		}
-	}
-}
-
-func (s *sim) installed(l *life, t *shard.Table, own bool) {
-	s.logf("%s installs %d by %s %x nodes %v", l.id, t.Term, t.Coordinator, t.Hash>>48, t.Nodes)
-	if n := len(l.tables); n > 0 && !t.Newer(l.tables[n-1]) {
-		s.fail("%s installed (%d %s) after (%d %s)", l.id, t.Term, t.Coordinator, l.tables[n-1].Term, l.tables[n-1].Coordinator)
-	}
-	l.tables = append(l.tables, t)
-	if own {
-		s.made++
-		key := fmt.Sprint(l.id.Boot, t.Term)
-		if h, ok := s.tables[key]; ok && h != t.Hash {
-			s.fail("%s made two tables of term %d", l.id, t.Term)
-		}
-		s.tables[key] = t.Hash
-	}
-	names := map[string]bool{}
-	for _, id := range t.Nodes {
-		if names[id.Name] {
-			s.fail("two lives of %s in one table", id.Name)
-		}
-		names[id.Name] = true
-	}
-	for p := range shard.Partitions {
-		if _, ok := t.OwnerOf(uint16(p)); !ok {
-			s.fail("partition %d has no owner", p)
-		}
-		if t.Owner[p] == t.Backup[p] || t.PartTerm[p] > t.Term || t.PartTerm[p] == 0 {
-			s.fail("partition %d: owner %d backup %d term %d", p, t.Owner[p], t.Backup[p], t.PartTerm[p])
 		}
 	}
 }

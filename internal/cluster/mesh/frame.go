@@ -18,7 +18,7 @@ const (
 	frameWelcome = 2 // acceptor → dialer: see welcome
 	frameRefuse  = 3 // acceptor → dialer: [reason, text], then it closes
 	framePing    = 4 // either way: [seq, state]
-	framePong    = 5 // either way: [seq of the ping]
+	framePong    = 5 // either way: [seq of the ping, state]
 	frameLink    = 0x10
 )
 
@@ -129,10 +129,11 @@ func appendPing(dst []byte, seq uint64, state []byte) []byte {
 	return end(dst, at)
 }
 
-func appendPong(dst []byte, seq uint64) []byte {
+func appendPong(dst []byte, seq uint64, state []byte) []byte {
 	dst, at := begin(dst, framePong)
-	dst = protocol.AppendArray(dst, 1)
+	dst = protocol.AppendArray(dst, 2)
 	dst = protocol.AppendUint(dst, seq)
+	dst = protocol.AppendBin(dst, state)
 	return end(dst, at)
 }
 

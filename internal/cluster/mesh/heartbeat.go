@@ -32,18 +32,20 @@ func (p *pulse) ping(now time.Duration) uint64 {
 	return p.sent
 }
 
-// pong notes an answer; false when it answers nothing that was asked.
-func (p *pulse) pong(seq uint64, now time.Duration) bool {
+// pong notes an answer, and gives when the ping was sent; false when it answers nothing that was asked, or what is long ago.
+func (p *pulse) pong(seq uint64, now time.Duration) (sent time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if seq <= p.answered || seq > p.sent {
-		return false
+		return 0, false
 	}
 	p.answered = seq
-	if p.sent-seq < uint64(len(p.at)) {
-		p.rtt.Store(int64(now - p.at[seq%uint64(len(p.at))]))
+	if p.sent-seq >= uint64(len(p.at)) {
+		return 0, false
 	}
-	return true
+	sent = p.at[seq%uint64(len(p.at))]
+	p.rtt.Store(int64(now - sent))
+	return sent, true
 }
 
 // silent says whether nothing was heard for longer than limit.
@@ -105,6 +107,14 @@ func (l *link) beat() {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// Probe sends a heartbeat to all peers now: to tell them of a new state, or to have theirs.
+func (m *Mesh) Probe() {
+	now := m.now()
+	for _, l := range *m.links.Load() {
+		l.lanes[Control].ping(now)
 	}
 }
 

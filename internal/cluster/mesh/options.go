@@ -51,6 +51,9 @@ type Options struct {
 	Hello func() []byte
 	// OnHello gets the peer's state: once when the link is up, then with each of its heartbeats. The bytes are valid during the call.
 	OnHello func(peer NodeID, state []byte)
+	// OnAnswer gets the peer's state as of when it answered a control heartbeat of ours, and when that was sent. The bytes are valid
+	// during the call.
+	OnAnswer func(peer NodeID, state []byte, sent time.Time)
 	// OnRefused tells that a hello was refused: ours by the peer, or by us the peer's (peer is what it said it is, or zero).
 	OnRefused func(peer NodeID, byPeer bool, reason Refusal)
 	// OnDialError tells of each connection attempt that failed; refused says that the peer's host lives but nobody listens.
@@ -132,6 +135,9 @@ func (o *Options) defaults() {
 	}
 	if o.OnHello == nil {
 		o.OnHello = func(NodeID, []byte) {}
+	}
+	if o.OnAnswer == nil {
+		o.OnAnswer = func(NodeID, []byte, time.Time) {}
 	}
 	if o.OnRefused == nil {
 		o.OnRefused = func(NodeID, bool, Refusal) {}

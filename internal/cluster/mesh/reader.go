@@ -119,17 +119,27 @@ func (a *lane) linkFrame(body []byte) error {
 		if f.bad {
 			return errFrame
 		}
-		a.beat(func(b []byte) []byte { return appendPong(b, seq) })
+		var own []byte
+		if a.which == Control {
+			own = m.state()
+		}
+		a.beat(func(b []byte) []byte { return appendPong(b, seq, own) })
 		if a.which == Control {
 			m.opt.OnHello(a.link.id, state)
 		}
 		return nil
 	case framePong:
 		seq := f.uint(maxUint)
+		var state []byte
+		if f.left > 0 {
+			state = f.bytes(MaxState)
+		}
 		if f.bad {
 			return errFrame
 		}
-		a.pong(seq, m.now())
+		if sent, ok := a.pong(seq, m.now()); ok && a.which == Control && len(state) > 0 {
+			m.opt.OnAnswer(a.link.id, state, m.started.Add(sent))
+		}
 		return nil
 	}
 	return fmt.Errorf("type %d", body[0])
