@@ -72,9 +72,9 @@ func length(short, long time.Duration) time.Duration {
 	return short
 }
 
-// random is the test's generator.
-func random(t *testing.T) *rand.Rand {
-	var h uint64
+// random is one of the test's generators.
+func random(t *testing.T, stream uint64) *rand.Rand {
+	h := stream
 	for _, c := range t.Name() {
 		h = h*31 + uint64(c)
 	}

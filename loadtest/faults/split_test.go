@@ -162,7 +162,7 @@ func TestFlap(t *testing.T) {
 		w.open = time.Now()
 		w.mu.Unlock()
 		var errs []error
-		r := random(t)
+		r := random(t, 0)
 		for end := time.Now().Add(40 * time.Second); time.Now().Before(end) && ctx.Err() == nil; {
 			errs = append(errs, w.lab.Cut(netlab.Link("b", "c", netlab.All)...))
 			until(ctx, 500*time.Millisecond+time.Duration(r.Int64N(int64(3*time.Second))))
