@@ -43,7 +43,7 @@ type Table struct {
 	Rival      [Partitions]uint16 // index into Nodes, or None: who has the other side's state of a split that this very table heals
 
 	History  []uint64 // hashes of the tables that this one follows, newest first, at most HistoryMax
-	Absorbed []uint64 // hashes of the tables of other sides that this one or one it follows took in, newest first, at most AbsorbedMax
+	Absorbed []uint64 // hashes of the tables of the other side of a split that this very table heals, newest first, at most AbsorbedMax
 	Hash     uint64   // of all of the above, see Seal
 }
 
@@ -122,19 +122,16 @@ func (t *Table) Newer(old *Table) bool {
 
 // Seal computes Hash. Call it once, before the table is published.
 func (t *Table) Seal() *Table {
-	d := xxhash.New()
-	var b [8]byte
-	put := func(v uint64) {
-		binary.BigEndian.PutUint64(b[:], v)
-		_, _ = d.Write(b[:])
-	}
-	put(t.Term)
-	_, _ = d.WriteString(t.Coordinator)
+	b := make([]byte, 0, 26*Partitions)
+	put := func(v uint64) { b = binary.BigEndian.AppendUint64(b, v) }
 	node := func(n NodeID) {
 		put(uint64(len(n.Name)))
-		_, _ = d.WriteString(n.Name)
+		b = append(b, n.Name...)
 		put(n.Boot)
 	}
+	put(t.Term)
+	put(uint64(len(t.Coordinator)))
+	b = append(b, t.Coordinator...)
 	put(uint64(len(t.Nodes)))
 	for _, n := range t.Nodes {
 		node(n)
@@ -149,9 +146,9 @@ func (t *Table) Seal() *Table {
 		}
 	}
 	for p := range Partitions {
-		put(uint64(t.Owner[p])<<16 | uint64(t.Backup[p]))
 		put(t.PartTerm[p])
-		put(uint64(t.LastOwner[p])<<32 | uint64(t.LastBackup[p])<<16 | uint64(t.Rival[p]))
+		put(uint64(t.Owner[p])<<32 | uint64(t.Backup[p])<<16 | uint64(t.Rival[p]))
+		put(uint64(t.LastOwner[p])<<16 | uint64(t.LastBackup[p]))
 	}
 	for _, hashes := range [][]uint64{t.History, t.Absorbed} {
 		put(uint64(len(hashes)))
@@ -159,17 +156,22 @@ func (t *Table) Seal() *Table {
 			put(h)
 		}
 	}
-	t.Hash = d.Sum64()
+	t.Hash = xxhash.Sum64(b)
 	return t
 }
 
-// Empty is the table before any is known: nobody owns anything.
+// Empty is the table before any is known: nobody owns anything. Each call gives a new one.
 func Empty() *Table {
-	t := &Table{}
+	t := empty
+	return &t
+}
+
+var empty = func() Table {
+	t := Table{}
 	for _, of := range []*[Partitions]uint16{&t.Owner, &t.Backup, &t.LastOwner, &t.LastBackup, &t.Rival} {
 		for p := range of {
 			of[p] = None
 		}
 	}
-	return t.Seal()
-}
+	return *t.Seal()
+}()
