@@ -14,6 +14,7 @@ import (
 type bulk struct {
 	mu    sync.Mutex // guards what follows
 	peers map[shard.NodeID]*way
+	paid  time.Time // when what was sent so far is within the rate
 }
 
 // way is what is under way to one node.
@@ -27,13 +28,15 @@ type way struct {
 const crediting = "credit"
 
 const (
-	bulkWindow = 256 << 10   // bytes under way to one node
+	bulkWindow = 64 << 10 // bytes under way to one node
+	bulkRate   = 32 << 20 // bytes a second, to all nodes
+	bulkBurst  = time.Millisecond
 	creditWait = time.Second // without a credit for so long, what was under way is taken to be lost
 	maxCredit  = 4 << 20     // bytes in one credit
 )
 
-// take counts bytes that are to be sent now, or gives a channel to wait on.
-func (b *bulk) take(to shard.NodeID, bytes int, now time.Time) (wait <-chan struct{}) {
+// take counts bytes that are to be sent after a pause, or gives a channel to wait on.
+func (b *bulk) take(to shard.NodeID, bytes int, now time.Time) (pause time.Duration, wait <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w := b.peers[to]
@@ -51,13 +54,17 @@ func (b *bulk) take(to shard.NodeID, bytes int, now time.Time) (wait <-chan stru
 		if w.freed == nil {
 			w.freed = make(chan struct{})
 		}
-		return w.freed
+		return 0, w.freed
 	}
 	if w.bytes == 0 {
 		w.heard = now
 	}
 	w.bytes += bytes
-	return nil
+	if b.paid.Before(now) {
+		b.paid = now
+	}
+	b.paid = b.paid.Add(time.Duration(bytes) * time.Second / bulkRate)
+	return b.paid.Sub(now) - bulkBurst, nil
 }
 
 // credited notes that a node has taken bytes in.
@@ -80,19 +87,24 @@ func (b *bulk) credited(from shard.NodeID, bytes int) {
 // inBulk sends what may be large to a node, when there is room on the way.
 func (n *Node) inBulk(ctx context.Context, to shard.NodeID, e *envelope.Envelope) error {
 	for {
-		wait := n.bulk.take(to, len(e.Payload), time.Now())
+		pause, wait := n.bulk.take(to, len(e.Payload), time.Now())
+		if wait != nil {
+			pause = creditWait
+		}
+		if pause > 0 {
+			late := time.NewTimer(pause)
+			select {
+			case <-wait:
+			case <-late.C:
+			case <-ctx.Done():
+				late.Stop()
+				return ctx.Err()
+			}
+			late.Stop()
+		}
 		if wait == nil {
 			return n.patiently(ctx, to, e)
 		}
-		late := time.NewTimer(creditWait)
-		select {
-		case <-wait:
-		case <-late.C:
-		case <-ctx.Done():
-			late.Stop()
-			return ctx.Err()
-		}
-		late.Stop()
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 const MaxState = 64 << 20
 
 const (
-	defaultPiece = 64 << 10
-	aheadPieces  = 8                    // that the backup has not confirmed
+	defaultPiece = 16 << 10
+	aheadPieces  = 16                   // that the backup has not confirmed
 	maxLater     = 4 << 20              // bytes of changes that wait for the whole state to be sent: then no more calls are taken
 	roomEvery    = 2 * time.Millisecond // how often a queue that is full is looked at
 	patience     = 10 * time.Second     // then a whole state that nobody waits for is as urgent as others

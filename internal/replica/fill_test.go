@@ -57,7 +57,7 @@ func TestALargeStateGoesInPieces(t *testing.T) {
 		e.ack(r)
 	}
 	e.wantLeft()
-	if n := e.deliver(s); n < 40 || e.o.Waits() {
+	if n := e.deliver(s); n < 30 || e.o.Waits() {
 		t.Fatalf("%d more pieces, waits: %v", n, e.o.Waits())
 	}
 	e.wantLeft(1, 2, 3)

@@ -34,7 +34,7 @@ type Policy struct {
 	Local bool
 	// Pace says when whole states may be sent; nil: at once.
 	Pace *Pacer
-	// PieceSize is how long the pieces of a whole state are, in bytes; 0: 64 KiB.
+	// PieceSize is how long the pieces of a whole state are, in bytes; 0: 16 KiB.
 	PieceSize int
 
 	lives atomic.Uint64 // outboxes of this node that had something to tell

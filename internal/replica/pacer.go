@@ -31,7 +31,7 @@ type PacerOptions struct {
 	Backlog func(to envelope.NodeID) (bytes int, up bool)
 }
 
-// NewPacer makes a pacer. What is zero in the options is 32 MiB/s, 16, 128 KiB, and no backlog.
+// NewPacer makes a pacer. What is zero in the options is 32 MiB/s, 16, 64 KiB, and no backlog.
 func NewPacer(o PacerOptions) *Pacer {
 	if o.Rate <= 0 {
 		o.Rate = 32 << 20
@@ -40,7 +40,7 @@ func NewPacer(o PacerOptions) *Pacer {
 		o.AtOnce = 16
 	}
 	if o.Window <= 0 {
-		o.Window = 128 << 10
+		o.Window = 64 << 10
 	}
 	if o.Backlog == nil {
 		o.Backlog = func(envelope.NodeID) (int, bool) { return 0, true }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Store) grow(c *copies, from source, e *envelope.Envelope, seq, before u
 		s.drop(c, from)
 		return nil, false
 	}
-	n, err := g.Sections.Grow(e.Payload)
+	n, err := g.Sections.Adopt(bytes.Clone(e.Payload))
 	if err != nil {
 		return nil, false
 	}

@@ -22,11 +22,16 @@ func TestPiecesMakeTheState(t *testing.T) {
 		}
 		size := rapid.OneOf(rapid.IntRange(1, 100), rapid.IntRange(1000, 6000)).Draw(t, "size")
 		cut := c.Cut(size)
+		own := rapid.Bool().Draw(t, "own")
 		n, got, grown := cut.Pieces(), Sections{}, 0
 		for i, more := 0, true; more; i++ {
 			var b []byte
 			b, more = cut.Next([]byte("before"))
-			g, err := got.Grow(b[len("before"):])
+			add := got.Grow
+			if own {
+				add = got.Adopt
+			}
+			g, err := add(b[len("before"):])
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ package state
 
 import (
 	"errors"
+	"unsafe"
 
 	"gamed/protocol"
 )
@@ -80,7 +81,12 @@ func (s Sections) Apply(b []byte) error {
 }
 
 // Grow is Apply that says by how many bytes the sections have grown, names included.
-func (s Sections) Grow(b []byte) (grown int, err error) {
+func (s Sections) Grow(b []byte) (grown int, err error) { return s.grow(b, false) }
+
+// Adopt is Grow with bytes that belong to s from then on: they must not be changed any more.
+func (s Sections) Adopt(b []byte) (grown int, err error) { return s.grow(b, true) }
+
+func (s Sections) grow(b []byte, adopt bool) (grown int, err error) {
 	if err := walk(b, func([]byte, []byte, action) {}); err != nil {
 		return 0, err
 	}
@@ -89,16 +95,21 @@ func (s Sections) Grow(b []byte) (grown int, err error) {
 		if had {
 			grown -= len(name) + len(old)
 		}
-		switch what {
-		case deletes:
+		switch {
+		case what == deletes:
 			delete(s, string(name))
 			return
-		case puts:
-			s[string(name)] = append([]byte{}, value...)
-		case extends: // the bytes before stay as they are
-			s[string(name)] = append(old, value...)
+		case what == extends: // the bytes before stay as they are
+			value = append(old, value...)
+		case !adopt:
+			value = append([]byte{}, value...)
 		}
-		grown += len(name) + len(s[string(name)])
+		if adopt && len(name) > 0 {
+			s[unsafe.String(&name[0], len(name))] = value
+		} else {
+			s[string(name)] = value
+		}
+		grown += len(name) + len(value)
 	})
 	return grown, err
 }
