@@ -30,7 +30,7 @@ func (h *Home) effects(w *shard.Worker, effects []game.Effect) (done moves) {
 			h.broadcast(w, f.Event, f.Payload)
 		case game.EffectAnnounce:
 			frame := protocol.AppendPush(nil, h.topic, 0, f.Event, plain(f.Payload))
-			h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, From: f.Name, Payload: frame})
+			h.toNodes(&envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, From: f.Name, Payload: frame})
 		case game.EffectNotify:
 			h.notify(w.Now(), f.Event, f.Payload)
 		case game.EffectCall, game.EffectCast:
@@ -90,7 +90,7 @@ func (h *Home) broadcast(w *shard.Worker, event string, payload game.Payload) {
 	frame := protocol.AppendPush(nil, h.topic, h.stream.Offset()+1, event, plain(payload))
 	h.stream.Push(&h.l.change, frame)
 	h.d.Metrics.Broadcasts.Inc()
-	h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Offset: h.stream.Offset(), Payload: frame})
+	h.toNodes(&envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Offset: h.stream.Offset(), Payload: frame})
 	h.confirmAt(w.Now().Add(confirmAfter))
 }
 
@@ -117,7 +117,7 @@ func (h *Home) attach(name string, replay [][]byte) {
 		return
 	}
 	if replay == nil {
-		m.joined = h.stream.Offset()
+		m.joined, m.since = h.stream.Offset(), h.stream.Offset()
 	}
 	if !m.attached {
 		m.attached = true
@@ -127,7 +127,7 @@ func (h *Home) attach(name string, replay [][]byte) {
 	for _, f := range replay {
 		b = append(b, f...)
 	}
-	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Attach, Topic: h.topic, Conn: m.conn, From: m.name, Offset: h.stream.Offset(), Payload: b})
+	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Attach, Term: h.term(), Topic: h.topic, Conn: m.conn, From: m.name, Offset: h.stream.Offset(), Payload: b})
 }
 
 // Refused takes back an envelope that could not be sent. A member whose gateway was not told is tried again, and so is a relay that
@@ -185,7 +185,7 @@ func (h *Home) detach(m *member) {
 	if h.nodes[m.node]--; h.nodes[m.node] == 0 {
 		delete(h.nodes, m.node)
 	}
-	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Detach, Topic: h.topic, Conn: m.conn, From: m.name})
+	h.o.ToNode(m.node, &envelope.Envelope{Kind: envelope.Detach, Term: h.term(), Topic: h.topic, Conn: m.conn, From: m.name})
 }
 
 // sessionEnded takes a player out whose session has ended. It is told once more until it was answered.
@@ -222,13 +222,15 @@ func (h *Home) resume(w *shard.Worker, e *envelope.Envelope) {
 	name, _ := envelope.PlayerOf(e.From)
 	m := h.members.byName[name]
 	h.detach(m)
-	m.node, m.conn = e.Node, e.Conn
+	m.node, m.conn, m.since = e.Node, e.Conn, h.stream.Offset()
 	replay := [][]byte{} // not nil: it is no join
 	missed := e.Event != "seen"
 	if !missed {
 		from := max(e.Offset, m.joined)
 		var frames [][]byte
-		frames, missed = h.stream.Since(from)
+		if frames, missed = h.stream.Since(from); !missed {
+			m.since = from
+		}
 		replay = append(replay, h.renewed(w, frames, from)...)
 	}
 	if m.joined == otherStream {
@@ -258,10 +260,10 @@ func (h *Home) resync(w *shard.Worker, e *envelope.Envelope) {
 		frames, from = nil, h.stream.Offset()
 	}
 	frames = h.renewed(w, frames, from)
-	p := envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResume, Offset: from}
+	p := envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Flags: envelope.FlagResume, Offset: from}
 	h.o.ToNode(e.Node, &p)
 	for i, f := range frames {
-		p := envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Offset: from + uint64(i) + 1, Payload: f}
+		p := envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Offset: from + uint64(i) + 1, Payload: f}
 		h.o.ToNode(e.Node, &p)
 	}
 }

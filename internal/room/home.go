@@ -86,6 +86,8 @@ func (h *Home) Handle(w *shard.Worker, e *envelope.Envelope) {
 		h.o.Acked(h.d.Replica, w.Now(), e)
 	case envelope.Call, envelope.Cast:
 		switch {
+		case e.Flags&envelope.FlagResync != 0:
+			h.attachAgain(w, e)
 		case e.Flags&envelope.FlagLeft != 0:
 			h.sessionEnded(w, e)
 		case e.Flags&envelope.FlagResume != 0 && e.From == "":
@@ -133,7 +135,7 @@ func (h *Home) Wake(w *shard.Worker) {
 	}
 	if !h.confirm.IsZero() && !h.confirm.After(w.Now()) {
 		h.confirm = time.Time{}
-		h.toNodes(&envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
+		h.toNodes(&envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
 	}
 	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
 	h.finish(w)

@@ -17,7 +17,10 @@ type relays struct {
 	conns  map[uint64]map[string]string // topic → player
 	had    map[uint64]map[string]uint64 // by connection and topic: what it had when it was detached
 	behind map[*relay]bool              // they miss pushes
+	absent map[absent]bool
 	group  group
+
+	askedRoll time.Time // when the homes were last asked for those who are absent
 }
 
 // relay is one topic on this node.
@@ -25,6 +28,7 @@ type relay struct {
 	topic   string
 	last    uint64 // offset of the last push seen
 	known   uint64 // the largest offset heard of
+	term    uint64 // of the newest home: what an older one says is not heeded any more
 	asked   time.Time
 	members map[string]*attached // by player
 }
@@ -50,7 +54,8 @@ func (r *relays) run(box *actor.Mailbox[relayItem]) {
 		for rl := range r.behind { // a question or its answer may be lost as well
 			r.ask(rl)
 		}
-		if alarm.Reset(time.Hour); len(r.behind) > 0 {
+		r.askForAbsent()
+		if alarm.Reset(time.Hour); len(r.behind)+len(r.absent) > 0 {
 			alarm.Reset(askEvery)
 		}
 	}
@@ -66,6 +71,9 @@ func (r *relays) handle(items []relayItem) int {
 		}
 		delete(r.conns, it.gone)
 		delete(r.had, it.gone)
+	case r.stale(&it.env):
+	case it.env.Kind == envelope.Attach && it.env.Flags&envelope.FlagResync != 0:
+		r.roll(&it.env)
 	case it.env.Kind == envelope.Attach:
 		r.attach(&it.env)
 	case it.env.Kind == envelope.Detach:
@@ -79,14 +87,32 @@ func (r *relays) handle(items []relayItem) int {
 	return n
 }
 
+// stale says whether a message is of a home that another has replaced. What it lacks for it is asked for: the new one has said where
+// the stream is, and who is a member.
+func (r *relays) stale(e *envelope.Envelope) bool {
+	rl := r.topics[e.Topic]
+	if rl == nil {
+		return false
+	}
+	if e.Term < rl.term {
+		if e.Kind == envelope.Push && e.Flags&envelope.FlagResync != 0 {
+			r.all.gapRead(rl.topic)
+		}
+		return true
+	}
+	rl.term = e.Term
+	return false
+}
+
 func (r *relays) attach(e *envelope.Envelope) {
+	delete(r.absent, absent{e.Topic, e.From, e.Conn})
 	sink := r.all.lookup(e.Conn)
 	if sink == nil {
 		return
 	}
 	rl := r.topics[e.Topic]
 	if rl == nil {
-		rl = &relay{topic: strings.Clone(e.Topic), last: e.Offset, known: e.Offset, members: map[string]*attached{}}
+		rl = &relay{topic: strings.Clone(e.Topic), last: e.Offset, known: e.Offset, term: e.Term, members: map[string]*attached{}}
 		r.topics[rl.topic] = rl
 	}
 	if e.Offset < rl.last { // the stream began anew: its home and all copies were lost
@@ -142,6 +168,7 @@ func after(frames []byte, offset uint64) []byte {
 }
 
 func (r *relays) detach(e *envelope.Envelope) {
+	delete(r.absent, absent{e.Topic, e.From, e.Conn})
 	rl := r.topics[e.Topic]
 	if rl == nil {
 		return
@@ -202,6 +229,8 @@ func (r *relays) pushes(items []relayItem) {
 	for i := range items {
 		e := &items[i].env
 		switch {
+		case i > 0 && r.stale(e):
+			continue
 		case e.Flags&envelope.FlagResync != 0:
 			r.all.gapRead(rl.topic)
 			r.missing(rl, e.Offset)

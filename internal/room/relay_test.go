@@ -61,16 +61,21 @@ type gate struct {
 	mu      sync.Mutex // guards what follows
 	sockets map[uint64]*socket
 	asked   []uint64 // from which offsets the home was asked
+	absent  []string // whom it was asked for
 }
 
 func (g *gate) Self() envelope.NodeID { return far }
 
 func (g *gate) Route(e *envelope.Envelope) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e.Key == key && e.Flags == envelope.FlagResync && e.Node == far {
+		g.absent = append(g.absent, e.From)
+		return nil
+	}
 	if e.Key != key || e.Flags&envelope.FlagResume == 0 || e.From != "" || e.Node != far {
 		g.t.Errorf("routed %+v", e)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.asked = append(g.asked, e.Offset)
 	return nil
 }

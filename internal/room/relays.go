@@ -49,7 +49,7 @@ func NewRelays(n int, lookup func(conn uint64) Sink, router Router, m *Metrics) 
 	for range max(n, 1) {
 		box := actor.NewMailbox[relayItem]()
 		rs.boxes = append(rs.boxes, box)
-		r := &relays{all: rs, topics: map[string]*relay{}, conns: map[uint64]map[string]string{}, had: map[uint64]map[string]uint64{}, behind: map[*relay]bool{}}
+		r := &relays{all: rs, topics: map[string]*relay{}, conns: map[uint64]map[string]string{}, had: map[uint64]map[string]uint64{}, behind: map[*relay]bool{}, absent: map[absent]bool{}}
 		rs.wg.Go(func() { r.run(box) })
 	}
 	return rs
@@ -77,18 +77,18 @@ func (rs *Relays) Handle(e *envelope.Envelope) {
 	if err := box.Put(it, hash); err != nil {
 		rs.lost()
 		if e.Offset != 0 {
-			rs.gap(box, strings.Clone(e.Topic), e.Offset)
+			rs.gap(box, strings.Clone(e.Topic), e.Offset, e.Term)
 		}
 	}
 }
 
 // gap leaves word, once until it is read, that a push was lost here, so that the relay asks for it even if it was the last one.
-func (rs *Relays) gap(box *actor.Mailbox[relayItem], topic string, offset uint64) {
+func (rs *Relays) gap(box *actor.Mailbox[relayItem], topic string, offset, term uint64) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if !rs.gaps[topic] {
 		rs.gaps[topic] = true
-		e := envelope.Envelope{Kind: envelope.Push, Topic: topic, Flags: envelope.FlagResync, Offset: offset}
+		e := envelope.Envelope{Kind: envelope.Push, Topic: topic, Term: term, Flags: envelope.FlagResync, Offset: offset}
 		_ = box.PutAlways(relayItem{env: e}) // closed: nobody listens any more
 	}
 }

@@ -47,8 +47,9 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 	}
 	h.askUnsure()
 	for n := range h.nodes { // relays that are behind ask for the rest
-		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Push, Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
+		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
 	}
+	h.callRoll()
 	if h.stream.Offset() > 0 {
 		h.confirmAt(w.Now().Add(confirmAfter))
 	}

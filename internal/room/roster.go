@@ -16,6 +16,7 @@ type member struct {
 	node     envelope.NodeID // the gateway of its client
 	conn     uint64          // 0: no socket
 	joined   uint64          // the stream's offset at the join
+	since    uint64          // conn gets what comes after this offset
 	part     uint16          // the partition of the player's key
 	place    int             // in roster.order
 	seq      uint64          // members are in the order of this number

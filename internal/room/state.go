@@ -49,7 +49,7 @@ func (m *member) append(b []byte) []byte {
 	b = protocol.AppendUint(b, m.conn)
 	b = protocol.AppendUint(b, m.joined)
 	b = protocol.AppendUint(b, m.seq)
-	return b
+	return protocol.AppendUint(b, m.since)
 }
 
 func parseMember(name string, b []byte) (*member, bool) {
@@ -67,7 +67,7 @@ func parseMember(name string, b []byte) (*member, bool) {
 	}
 	m := &member{name: name, part: shard.PartitionOf(envelope.PlayerPrefix + name)}
 	m.session, m.node.Name = string(text()), string(text())
-	m.node.Boot, m.conn, m.joined, m.seq = number(), number(), number(), number()
+	m.node.Boot, m.conn, m.joined, m.seq, m.since = number(), number(), number(), number(), number()
 	return m, good
 }
 
