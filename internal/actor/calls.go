@@ -21,6 +21,9 @@ type call[T any] struct {
 	deadline time.Time
 }
 
+// used says whether a reference is taken: by a call that was resumed.
+func (c call[T]) used() bool { return !c.deadline.IsZero() }
+
 // MaxCalls is how many calls one entity may wait for at a time.
 const MaxCalls = 4096
 
@@ -35,10 +38,25 @@ func (c *Calls[T]) Add(what T, deadline time.Time) (ref uint64, ok bool) {
 	if c.next == 0 {
 		c.next = rand.Uint64N(1 << 62)
 	}
-	c.next++
+	for c.next++; c.open[c.next].used(); c.next++ {
+	}
 	c.open[c.next] = call[T]{what, deadline}
 	c.expect(deadline)
 	return c.next, true
+}
+
+// Resume registers a call that an earlier life of the entity made, so that the answer to it is one to this life; false when too
+// many are open, or the reference is in use.
+func (c *Calls[T]) Resume(ref uint64, what T, deadline time.Time) bool {
+	if _, used := c.open[ref]; used || ref == 0 || len(c.open) >= MaxCalls {
+		return false
+	}
+	if c.open == nil {
+		c.open = make(map[uint64]call[T])
+	}
+	c.open[ref] = call[T]{what, deadline}
+	c.expect(deadline)
+	return true
 }
 
 // Take ends a call; false when it is not open (any more).

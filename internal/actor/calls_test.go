@@ -8,6 +8,25 @@ import (
 	"pgregory.net/rapid"
 )
 
+func TestAResumedCallIsAnsweredLikeOthers(t *testing.T) {
+	now := time.Now()
+	var before, after Calls[string]
+	ref, _ := before.Add("a", now.Add(time.Second))
+	if !after.Resume(ref, "a", now.Add(time.Minute)) || after.Resume(ref, "again", now) || after.Resume(0, "none", now) {
+		t.Fatal("resumed wrongly")
+	}
+	after.next = ref - 1
+	if next, ok := after.Add("b", now.Add(time.Second)); !ok || next == ref {
+		t.Fatalf("ref %d is given twice", next)
+	}
+	if got := after.Expired(now.Add(2 * time.Second)); len(got) != 1 || got[0] == ref {
+		t.Fatalf("expired %v", got)
+	}
+	if what, ok := after.Take(ref); !ok || what != "a" {
+		t.Fatalf("took %q", what)
+	}
+}
+
 func TestCallsAreBounded(t *testing.T) {
 	var c Calls[int]
 	for i := range MaxCalls {

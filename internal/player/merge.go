@@ -35,6 +35,7 @@ func Merge(games map[string]*game.Game, _ string, base, mine, theirs state.Secti
 	m.mergeParts()
 	m.mergeSession()
 	m.Join(tailSection)
+	m.Join(movedSection)
 	m.Timers(timersSection, func(topic string) (bool, bool) { s := m.of(topic); return s.won, s.lost })
 	m.mergeCalls()
 	return m.Out, *m.Report

@@ -29,7 +29,7 @@ func (p *Entity) Restore(w *shard.Worker, sections state.Sections) {
 		}
 	}
 	slices.SortFunc(p.given, func(a, b *gave) int { return int(a.order) - int(b.order) })
-	p.restoreCalls(now, sections[callsSection])
+	p.restoreCalls(now, sections[callsSection], sections[movedSection])
 	p.o.Again(p.d.Replica, now, p.key, p.whole)
 	p.restoreTail(sections[tailSection])
 	if p.s != nil && p.s.conn != 0 { // is the socket still there? if not, its gateway says so
@@ -130,9 +130,10 @@ func (p *Entity) restoreParts(sections state.Sections) {
 	}
 }
 
-// restoreCalls takes back what waited for an answer. The answers went to the old owner, so the calls fail at once; rooms are told
-// again of sessions that left them.
-func (p *Entity) restoreCalls(now time.Time, b []byte) {
+// restoreCalls takes back what waited for an answer. After a move the answers come here. Otherwise they went to the old owner, so the
+// calls fail at once; rooms are told again of sessions that left them.
+func (p *Entity) restoreCalls(now time.Time, b, moved []byte) {
+	open := parseMoved(moved)
 	for c := protocol.NewCursor(b); len(c.Rest()) > 0; {
 		topic, ok1 := c.Text()
 		tag, ok2 := c.Text()
@@ -141,7 +142,13 @@ func (p *Entity) restoreCalls(now time.Time, b []byte) {
 			p.d.Log.Error("calls from the backup are damaged and lost", "key", p.key)
 			return
 		}
-		p.again = append(p.again, later{now, &pending{topic: string(topic), tag: string(tag), left: string(left)}})
+		call := &pending{topic: string(topic), tag: string(tag), left: string(left)}
+		i := slices.IndexFunc(open, func(o *pending) bool { return o.topic == call.topic && o.tag == call.tag && o.left == call.left })
+		if i >= 0 && p.calls.Resume(open[i].ref, open[i], now.Add(game.CallTimeout)) {
+			open = slices.Delete(open, i, i+1)
+			continue
+		}
+		p.again = append(p.again, later{now, call})
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	pushSection    = stream.PushSection
 	timersSection  = "t"
 	callsSection   = "q"  // what waits for an answer: topic, tag, session that left
+	movedSection   = "q/" // only from one owner to the next: of the calls that wait, those that may still be answered, see appendMoved
 	tallySection   = "y/" // + topic + NUL + round: what was added
 	tailSection    = "h"  // only from one owner to the next: what waited for the backup, see appendTail
 )
@@ -187,6 +188,9 @@ func (p *Entity) Whole(c *state.Change) bool {
 	b, refs := p.appendTail(nil)
 	if len(b) > 0 {
 		c.Put(tailSection, b)
+	}
+	if b := p.appendMoved(nil); len(b) > 0 {
+		c.Put(movedSection, b)
 	}
 	p.tellOpen(refs)
 	return true

@@ -37,6 +37,7 @@ func Merge(games map[string]*game.Game, key string, base, mine, theirs state.Sec
 	m.mergeNotices(lost && !won)
 	m.Timers(timersSection, func(string) (bool, bool) { return won, lost })
 	m.Join(tailSection)
+	m.Join(movedSection)
 	return m.Out, *m.Report
 }
 

@@ -32,13 +32,7 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 	h.restoreMembers(sections)
 	h.restoreNotices(w, sections)
 	h.timers = actor.ParseTimers(sections[timersSection], w.Now())
-	for c := protocol.NewCursor(sections[callsSection]); len(c.Rest()) > 0; { // their answers went to the old owner: they fail at once
-		tag, ok := c.Text()
-		if !ok {
-			break
-		}
-		h.again = append(h.again, later{w.Now(), &asked{tag: string(tag)}})
-	}
+	h.restoreCalls(w.Now(), sections[callsSection], sections[movedSection])
 	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
 	h.restoreTail(sections[tailSection])
 	h.restoreRounds(sections[roundsSection])

@@ -29,6 +29,7 @@ const (
 	pushSection   = stream.PushSection
 	timersSection = "t"
 	callsSection  = "q"  // tags of calls that wait for an answer
+	movedSection  = "q/" // only from one owner to the next: of the calls that wait, those that may still be answered
 	recentSection = "r/" // + player / session / ref: the answer to a client's call
 	noticeSection = "x/" // + number: a notice
 	lastSection   = "x"  // the number of the last notice
@@ -139,6 +140,9 @@ func (h *Home) Whole(c *state.Change) bool {
 	h.whole(c)
 	if b := h.appendTail(nil); len(b) > 0 {
 		c.Put(tailSection, b)
+	}
+	if b := h.appendMoved(nil); len(b) > 0 {
+		c.Put(movedSection, b)
 	}
 	return true
 }
