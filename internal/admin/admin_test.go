@@ -85,8 +85,21 @@ func (f *fake) note(what, id string) error {
 	f.done = append(f.done, what+" "+id)
 	return nil
 }
-func (f *fake) Drain(_ context.Context, node string) error { return f.note("drain", node) }
-func (f *fake) Kick(_ context.Context, p string) error     { return f.note("kick", p) }
+func (f *fake) Conflicts(_ context.Context, cursor string, limit int) (ConflictsPage, error) {
+	if cursor != "" {
+		return ConflictsPage{}, nil
+	}
+	return ConflictsPage{Conflicts: []Conflict{{ID: "1-a", Key: "player/ann", Node: "a", Winner: "a", Loser: "b", Notes: []string{"bank: lost"}, Bytes: limit}}, Cursor: "x.1-a"}, nil
+}
+func (f *fake) Conflict(_ context.Context, id string) (ConflictCopies, error) {
+	if id != "1-a" {
+		return ConflictCopies{}, fmt.Errorf("%w: no conflict %q is kept", ErrNotFound, id)
+	}
+	return ConflictCopies{Conflict: Conflict{ID: id}, Lost: Copy{Sections: []Section{{Name: "o", Bytes: 1, Value: "7", Raw: []byte{7}}}}}, nil
+}
+func (f *fake) Forget(_ context.Context, node string) error { return f.note("forget", node) }
+func (f *fake) Drain(_ context.Context, node string) error  { return f.note("drain", node) }
+func (f *fake) Kick(_ context.Context, p string) error      { return f.note("kick", p) }
 func (f *fake) CloseRoom(_ context.Context, t string) error {
 	if t == "chat:broken" {
 		return errors.New("wrong")
@@ -184,6 +197,13 @@ func TestResourcesAreAsDocumented(t *testing.T) {
 		{"GET", "/api/v1/players/bob", 404, `{"error":"player bob: not found","hint":"check the name"}`},
 		{"GET", "/api/v1/events", 200, `[]`},
 		{"POST", "/api/v1/nodes/a/drain", 202, `{"action":"drain","target":"a"}`},
+		{"POST", "/api/v1/nodes/b/forget", 200, `{"action":"forget","target":"b"}`},
+		{"POST", "/api/v1/nodes/nobody/forget", 404, `{"error":"forget nobody: not found","hint":"check the name"}`},
+		{"GET", "/api/v1/conflicts?limit=5", 200, `{"conflicts":[{"id":"1-a","time":"0001-01-01T00:00:00Z","key":"player/ann","node":"a","winner":"a","loser":"b","notes":["bank: lost"],"bytes":5,"replaced":false}],"dropped":0,"cursor":"x.1-a"}`},
+		{"GET", "/api/v1/conflicts?cursor=x", 200, `{"conflicts":[],"dropped":0,"cursor":""}`},
+		{"GET", "/api/v1/conflicts?limit=x", 400, ""},
+		{"GET", "/api/v1/conflicts/1-a", 200, ""},
+		{"GET", "/api/v1/conflicts/2-a", 404, `{"error":"not found: no conflict \"2-a\" is kept","hint":"check the name"}`},
 		{"POST", "/api/v1/nodes/nobody/drain", 404, `{"error":"drain nobody: not found","hint":"check the name"}`},
 		{"POST", "/api/v1/players/ann/kick", 200, `{"action":"kick","target":"ann"}`},
 		{"POST", "/api/v1/rooms/chat:lobby/close", 200, `{"action":"close","target":"chat:lobby"}`},

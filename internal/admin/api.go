@@ -36,6 +36,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/players/{id}", s.read(func(ctx context.Context, r *http.Request) (any, error) {
 		return s.opt.Source.Player(ctx, r.PathValue("id"))
 	}))
+	mux.HandleFunc("GET /api/v1/conflicts", s.read(s.conflicts))
+	mux.HandleFunc("GET /api/v1/conflicts/{id}", s.read(func(ctx context.Context, r *http.Request) (any, error) {
+		return s.opt.Source.Conflict(ctx, r.PathValue("id"))
+	}))
 	mux.HandleFunc("GET /api/v1/events", s.read(func(_ context.Context, r *http.Request) (any, error) {
 		after, err := number(r, "after", 0, 1<<63)
 		return list(s.opt.Source.Events(after)), err
@@ -44,10 +48,11 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/events/stream", s.streamEvents)
 	mux.HandleFunc("GET /api/v1/stats/stream", s.streamStats)
 	mux.HandleFunc("POST /api/v1/nodes/{id}/drain", s.change("drain", http.StatusAccepted, s.opt.Source.Drain))
+	mux.HandleFunc("POST /api/v1/nodes/{id}/forget", s.change("forget", http.StatusOK, s.opt.Source.Forget))
 	mux.HandleFunc("POST /api/v1/players/{id}/kick", s.change("kick", http.StatusOK, s.opt.Source.Kick))
 	mux.HandleFunc("POST /api/v1/rooms/{id}/close", s.change("close", http.StatusOK, s.opt.Source.CloseRoom))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "no such resource, or not with "+r.Method+": "+r.URL.Path, "resources are under /api/v1: members, table, locate, players, events, stats")
+		fail(w, http.StatusNotFound, "no such resource, or not with "+r.Method+": "+r.URL.Path, "resources are under /api/v1: members, table, locate, players, conflicts, events, stats")
 	})
 	return s.guard(mux)
 }

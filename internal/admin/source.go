@@ -21,11 +21,16 @@ type Source interface {
 	// Players gives at most limit rows after cursor ("" for the first).
 	Players(ctx context.Context, cursor string, limit int) (PlayersPage, error)
 	Player(ctx context.Context, id string) (Player, error)
+	// Conflicts gives at most limit rows older than cursor ("" for the newest).
+	Conflicts(ctx context.Context, cursor string, limit int) (ConflictsPage, error)
+	Conflict(ctx context.Context, id string) (ConflictCopies, error)
 	// Events are those kept with a Seq above after, oldest first.
 	Events(after uint64) []Event
 	Stats() Stats
 	// Drain begins to empty a node and returns at once; the node stays.
 	Drain(ctx context.Context, node string) error
+	// Forget gives up a node that is missing: nobody waits for it any more, and what only it had is lost.
+	Forget(ctx context.Context, node string) error
 	Kick(ctx context.Context, player string) error
 	CloseRoom(ctx context.Context, topic string) error
 }

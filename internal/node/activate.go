@@ -99,21 +99,6 @@ func (n *Node) merge(part uint16, term uint64) {
 	n.moves.merged.Inc()
 }
 
-// merged tells what a merge did.
-func (n *Node) merged(key string, part uint16, r *merge.Merged) {
-	for _, s := range r.Close {
-		e := s.Envelope()
-		_ = n.router.ToNode(s.Node, &e) // its gateway is gone, and the socket with it
-	}
-	for _, note := range r.Notes {
-		n.log.Warn("a merge after a split", "key", key, "note", note)
-	}
-	if r.Conflict {
-		n.moves.conflicts.Inc()
-		n.log.Warn("both sides of a split changed an entity", "key", key, "partition", part, "winner", r.Winner)
-	}
-}
-
 // asides are copies of the other side of a split, by the term of the table that healed it. Safe for use by many goroutines.
 type asides struct {
 	mu     sync.Mutex // guards stores

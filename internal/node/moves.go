@@ -8,8 +8,8 @@ import (
 
 // moves counts what has to do with partitions that change their owner.
 type moves struct {
-	given, taken, merged, conflicts prometheus.Counter
-	stale, held                     *prometheus.CounterVec
+	given, taken, merged prometheus.Counter
+	stale, held          *prometheus.CounterVec
 }
 
 func newMoves(reg prometheus.Registerer) *moves {
@@ -24,12 +24,11 @@ func newMoves(reg prometheus.Registerer) *moves {
 		return c
 	}
 	return &moves{
-		given:     counter("partitions_given_total", "Partitions that were given to another node."),
-		taken:     counter("partitions_taken_total", "Partitions whose entities were made from what another node gave, or from copies."),
-		merged:    counter("partitions_merged_total", "Partitions that were merged with the other side's after a split."),
-		conflicts: counter("conflicts_total", "Entities that both sides of a split had changed."),
-		stale:     vector("stale_total", "What came of a move that was over, came twice or had an impossible term, and was left out.", "what"),
-		held:      vector("refused_total", "Messages for partitions on their way that were refused.", "why"),
+		given:  counter("partitions_given_total", "Partitions that were given to another node."),
+		taken:  counter("partitions_taken_total", "Partitions whose entities were made from what another node gave, or from copies."),
+		merged: counter("partitions_merged_total", "Partitions that were merged with the other side's after a split."),
+		stale:  vector("stale_total", "What came of a move that was over, came twice or had an impossible term, and was left out.", "what"),
+		held:   vector("refused_total", "Messages for partitions on their way that were refused.", "why"),
 	}
 }
 

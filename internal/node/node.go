@@ -64,6 +64,7 @@ type Node struct {
 	rooms      *room.Deps
 	peers      *peers
 	events     events
+	conflicts  *conflicts
 	secrets    *secrets
 	dead       actor.DeadLetters
 	copies     *replica.Store
@@ -197,7 +198,8 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	n.players = &player.Deps{Replica: n.policy, Games: games, SessionTTL: cfg.SessionTTL, HeartbeatMS: cfg.Heartbeat.Milliseconds(),
 		Limits:   protocol.Limits{Frame: protocol.MaxFrameIn, Rate: int64(cfg.RateLimit), Burst: int64(2 * cfg.RateLimit), Outstanding: player.OpenCalls},
 		Degraded: n.degraded.Load, Dead: dead, Log: n.log, Metrics: player.NewMetrics(reg)}
-	n.rooms = &room.Deps{Replica: n.policy, Games: games, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
+	n.conflicts = newConflicts(reg)
+	n.rooms = &room.Deps{Replica: n.policy, Games: games, Degraded: n.players.Degraded, Dead: dead, Log: n.log, Metrics: room.NewMetrics(reg)}
 	workers := cfg.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)

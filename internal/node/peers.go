@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"gamed/internal/admin"
@@ -69,7 +70,7 @@ func (p *peers) result(a answer, out any) error {
 	if a.Error != "" {
 		for _, k := range kinds {
 			if k.Error() == a.Kind {
-				return fmt.Errorf("%w: %s", k, a.Error)
+				return fmt.Errorf("%w: %s", k, strings.TrimPrefix(a.Error, a.Kind+": "))
 			}
 		}
 		return errors.New(a.Error)

@@ -215,6 +215,10 @@ func (n *Node) query(ctx context.Context, what, arg string) (any, error) {
 		return n.playersPage(arg)
 	case "player":
 		return n.playerDetails(arg)
+	case "conflicts":
+		return n.conflictsPage(arg)
+	case "conflict":
+		return n.conflicts.find(arg)
 	case "copies":
 		return n.sendCopies(ctx, arg)
 	case "drain":

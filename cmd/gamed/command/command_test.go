@@ -295,6 +295,22 @@ func (s *source) Drain(_ context.Context, node string) error {
 	s.done = append(s.done, "drain "+node)
 	return nil
 }
+func (s *source) Forget(_ context.Context, node string) error {
+	s.done = append(s.done, "forget "+node)
+	return nil
+}
+func (s *source) Conflicts(_ context.Context, cursor string, _ int) (admin.ConflictsPage, error) {
+	return admin.ConflictsPage{Conflicts: []admin.Conflict{{ID: "3-a", Key: "player/ann", Node: "a", Winner: "b", Loser: "a", Notes: []string{"bank: 5 are lost", "a\tb"}}},
+		Dropped: 2, Cursor: "f.3-a", Errors: []string{"c: silent"}}, nil
+}
+func (s *source) Conflict(_ context.Context, id string) (admin.ConflictCopies, error) {
+	if id != "3-a" {
+		return admin.ConflictCopies{}, fmt.Errorf("%w: no conflict %q is kept", admin.ErrNotFound, id)
+	}
+	at := time.Now()
+	return admin.ConflictCopies{Conflict: admin.Conflict{ID: id, Key: "player/ann", Winner: "b", Loser: "a"},
+		Kept: admin.Copy{Spoke: &at, Sections: []admin.Section{{Name: "p/bank:", Bytes: 3, Value: "2 15", Raw: []byte{2, 15}}}}, Lost: admin.Copy{}}, nil
+}
 func (s *source) Kick(_ context.Context, player string) error {
 	s.done = append(s.done, "kick "+player)
 	return nil
@@ -342,6 +358,11 @@ func TestLookAtACluster(t *testing.T) {
 		{"players --all", 0, []string{"bob     b      (away)"}},
 		{"player ann", 0, []string{"chat:lobby"}},
 		{"player bob", 1, []string{"not found"}},
+		{"conflicts", 0, []string{"3-a", "player/ann  b       a        bank: 5 are lost", "2 older ones", "incomplete: c: silent", "more: gamed conflicts --cursor f.3-a"}},
+		{"conflicts -o json", 0, []string{`{"conflicts":[{"id":"3-a",`}},
+		{"conflicts 3-a", 0, []string{"the copy of b (the client changed something last at", "p/bank:  3      2 15", "the copy of a (the client changed nothing during the split)"}},
+		{"conflicts 3-a -o json", 0, []string{`"raw":"Ag8="`}},
+		{"conflicts 4-a", 1, []string{"not found: no conflict"}},
 		{"events", 0, []string{"member_joined"}},
 		{"events -o json", 0, []string{`[{"seq":1,`}},
 		{"top --count 2", 0, []string{"term 4", "NODE"}},
@@ -387,7 +408,7 @@ func TestFindingsOfASickCluster(t *testing.T) {
 func TestChangeACluster(t *testing.T) {
 	s := &source{ready: true, left: 3}
 	addr := adminPort(t, s)
-	for _, args := range []string{"drain b", "kick ann", "close chat:lobby"} {
+	for _, args := range []string{"drain b", "forget b", "kick ann", "close chat:lobby"} {
 		tm := newTerminal()
 		if code := tm.run(append(strings.Fields(args), "--admin", addr)...); code != exitOK {
 			t.Errorf("%s: exit code %d, %s", args, code, tm.err.String())
@@ -396,7 +417,7 @@ func TestChangeACluster(t *testing.T) {
 			t.Errorf("%s: %s", args, tm.out.String())
 		}
 	}
-	if got := strings.Join(s.done, ", "); got != "drain b, kick ann, close chat:lobby" {
+	if got := strings.Join(s.done, ", "); got != "drain b, forget b, kick ann, close chat:lobby" {
 		t.Errorf("done: %s", got)
 	}
 }

@@ -59,8 +59,11 @@ func (s Socket) Envelope() envelope.Envelope {
 type Func func(games map[string]*game.Game, key string, base, mine, theirs state.Sections) (state.Sections, Merged)
 
 // Copies merges two whole copies of an entity, with what each knows of its forks. mine is the one of the node that owns it from now
-// on; of theirs nothing may be left afterwards. A copy that is part of mine already changes nothing.
+// on, and empty when it has none; of theirs nothing may be left afterwards. A copy that is part of mine already changes nothing.
 func Copies(f Func, games map[string]*game.Game, key string, mine, theirs state.Sections) (state.Sections, Merged) {
+	if len(mine) == 0 { // it was never there, or left memory with nothing to keep
+		return theirs, Merged{Winner: Theirs}
+	}
 	a, err1 := mine.Forks()
 	b, err2 := theirs.Forks()
 	base, forks, again := state.Meet(a, b)
