@@ -43,9 +43,6 @@ const (
 	marking = "mark" // the sender follows the table of this term
 )
 
-// ownState marks in the place of an outbox's life that a copy came from the owner itself; the rest is his term.
-const ownState = 1 << 63
-
 // gift notes what is to be given. owning.mu is held.
 func (n *Node) gift(a ownership.Give) *gift {
 	g := &gift{Give: a}
@@ -71,6 +68,9 @@ func (n *Node) leaves(h *handover, key string, part uint16, whole *state.Change)
 		n.copies.Keep(part, key, token, whole.Sections(), time.Now())
 	}
 	if g == nil {
+		if _, owned := n.router.Table().OwnerOf(part); !owned {
+			n.copies.Hold(part)
+		}
 		return
 	}
 	g.mu.Lock()
@@ -81,7 +81,7 @@ func (n *Node) leaves(h *handover, key string, part uint16, whole *state.Change)
 // give sends a partition. It gives up on a node that is in the table no more: the next table says who puts the partition together.
 func (n *Node) give(g *gift) {
 	e := originOf(&g.Origin)
-	e.Kind, e.Event, e.Conn = envelope.Replicate, giving, ownState|g.Token
+	e.Kind, e.Event, e.Conn = envelope.Replicate, giving, replica.OwnState|g.Token
 	send := func(key string, whole *state.Change) bool {
 		e.Key = key
 		err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { return n.inBulk(n.ctx, g.To, piece) })
@@ -126,7 +126,7 @@ func originOf(o *ownership.Origin) envelope.Envelope {
 
 func toOrigin(e *envelope.Envelope) ownership.Origin {
 	follows, _ := strconv.ParseUint(e.Session, 16, 64) // of nothing, if it is damaged
-	return ownership.Origin{Part: e.Part, Term: e.Term, Token: e.Conn &^ ownState, Follows: follows, Rival: e.Flags&envelope.FlagFork != 0}
+	return ownership.Origin{Part: e.Part, Term: e.Term, Token: e.Conn &^ replica.OwnState, Follows: follows, Rival: e.Flags&envelope.FlagFork != 0}
 }
 
 // say gives the word, behind all that was passed on. owning.mu is held.

@@ -95,6 +95,10 @@ func (n *Node) do(a ownership.Action) (later []func()) {
 		for _, p := range a.Parts {
 			n.copies.Retire(p, now)
 		}
+	case ownership.Hold:
+		for _, p := range a.Parts {
+			n.copies.Hold(p)
+		}
 	case ownership.SetAside:
 		n.setAside(a.Part, a.Term)
 	case ownership.Mark:

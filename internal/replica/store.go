@@ -175,6 +175,15 @@ func (s *Store) Retire(part uint16, now time.Time) {
 	}
 }
 
+// Hold says that nobody owns the partition: its copies stay until somebody does.
+func (s *Store) Hold(part uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.parts[part]; c != nil {
+		c.retired = time.Time{}
+	}
+}
+
 // Purge drops what was retired before then, and the pieces of states of which none has come since the Purge before the last.
 func (s *Store) Purge(then time.Time) {
 	s.mu.Lock()

@@ -21,6 +21,23 @@ func change(flags uint16, term, life, seq, before uint64, name string) *envelope
 
 const whole = envelope.FlagWhole
 
+func TestCopiesThatNobodyOwnsStay(t *testing.T) {
+	s := NewStore()
+	now := time.Now()
+	part := shard.PartitionOf("chat/a")
+	s.Keep(part, "chat/a", 1, state.Sections{"g": {1}}, now)
+	s.Hold(part)
+	s.Purge(now.Add(time.Hour))
+	if s.Len() != 1 {
+		t.Fatal("purged")
+	}
+	s.Retire(part, now)
+	s.Purge(now.Add(time.Hour))
+	if s.Len() != 0 {
+		t.Fatal("kept for ever")
+	}
+}
+
 func TestACopyTakesOnlyWhatFollows(t *testing.T) {
 	type step struct {
 		e    *envelope.Envelope

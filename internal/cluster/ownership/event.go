@@ -131,6 +131,9 @@ type SetAside struct {
 // Retire says that other nodes own and back up partitions: copies are kept for a while only.
 type Retire struct{ Parts []uint16 }
 
+// Hold says that nobody owns partitions: copies stay until somebody does.
+type Hold struct{ Parts []uint16 }
+
 // Keep says that the copy which the event brought is to be kept: with the partition's copies, or with the rival ones of its term.
 type Keep struct {
 	Rival bool
@@ -205,6 +208,7 @@ func (Say) action()        {}
 func (Mark) action()       {}
 func (SetAside) action()   {}
 func (Retire) action()     {}
+func (Hold) action()       {}
 func (Keep) action()       {}
 func (Stale) action()      {}
 func (Receive) action()    {}

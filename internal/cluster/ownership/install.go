@@ -13,6 +13,7 @@ type change struct {
 	follows bool // t is of the lineage of old
 	skipped bool // there was a table between them
 	retire  []uint16
+	hold    []uint16
 	gather  []uint16
 }
 
@@ -46,6 +47,9 @@ func (m *Machine) install(t *shard.Table) {
 	m.do(PutInForce{t})
 	if len(c.retire) > 0 {
 		m.do(Retire{c.retire})
+	}
+	if len(c.hold) > 0 {
+		m.do(Hold{c.hold})
 	}
 	m.gather(c.gather, 0, 1)
 	m.overdue() // rivals who are gone
@@ -104,7 +108,9 @@ func (m *Machine) lose(c *change, p uint16) {
 	}
 	if a != nil {
 		m.ready(a)
-	} else if b, ok := c.t.BackupOf(p); !ok || b != m.self {
+	} else if b, ok := c.t.BackupOf(p); !owned {
+		c.hold = append(c.hold, p)
+	} else if !ok || b != m.self {
 		c.retire = append(c.retire, p)
 	}
 }
