@@ -68,7 +68,10 @@ func parseMember(name string, b []byte) (*member, bool) {
 	}
 	m := &member{name: name, part: shard.PartitionOf(envelope.PlayerPrefix + name)}
 	m.session, m.node.Name = string(text()), string(text())
-	m.node.Boot, m.conn, m.joined, m.seq, m.since = number(), number(), number(), number(), number()
+	m.node.Boot, m.conn, m.joined, m.seq = number(), number(), number(), number()
+	if m.since = m.joined; len(c.Rest()) > 0 {
+		m.since = number()
+	}
 	return m, good
 }
 
