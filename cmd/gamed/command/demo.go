@@ -83,6 +83,8 @@ type demo struct {
 	bots  []*bot
 	right map[string]int // the answer to each question's text
 
+	sides [][]*demoNode // of the split there is; of the prompt's goroutine
+
 	outMu sync.Mutex // guards env.stdout
 
 	mu    sync.Mutex // guards nodes; taken to change it and to read it elsewhere

@@ -49,7 +49,9 @@ func TestDemoPlaysOnThroughKillAddAndDrain(t *testing.T) {
 	await(t, "a question", tm.has("Question 1 of 3"))
 	await(t, "a result", tm.has("Still in:"))
 	say(t, in, "kill 2")
+	await(t, "who took over", tm.has("its partitions went to: demo-1 "))
 	await(t, "bots back after the kill", tm.has("all bots were connected again after"))
+	await(t, "the outcome", tm.has("are connected to another, 0 lost their session"))
 	say(t, in, "kill 2")
 	await(t, "the refusal", tm.has("node 2 is killed already"))
 	say(t, in, "add")
@@ -82,8 +84,13 @@ func TestDemoSplitsAndHeals(t *testing.T) {
 	await(t, "the nodes", tm.has("3 nodes ready"))
 	say(t, in, "split 1|23")
 	await(t, "a table of each side", tm.has("2 3 had a table of its own after"))
+	await(t, "what the sides serve", func() bool {
+		return strings.Count(tm.out.String(), "taken over from backups") == 2 && strings.Count(tm.out.String(), "it says that it is degraded") == 2
+	})
 	say(t, in, "heal")
-	await(t, "one table", tm.has("one table was in force on all after"))
+	await(t, "one table", tm.has("one table was in force on all, one owner for each partition after"))
+	await(t, "the merge", tm.has("0 players and rooms had been changed by both sides after"))
+	await(t, "the outcome", tm.has("in all: "))
 	say(t, in, "quit")
 	if c := <-code; c != exitOK {
 		t.Errorf("exit code %d", c)

@@ -36,9 +36,12 @@ type addrs struct {
 
 // view is a table in short: equal hashes are equal tables.
 type view struct {
-	Term  uint64
-	Hash  uint64
-	Owned map[string]int // partitions by node
+	Term     uint64
+	Hash     uint64
+	Owned    map[string]int // partitions by node
+	Owner    []string       // by partition, "" for nobody
+	Backups  int            // partitions that have one
+	Degraded bool
 }
 
 // nodeOptions is what a server is made of.

@@ -27,10 +27,14 @@ func (n realNode) Cut(name string, on bool) { n.Cluster().Cut(name, on) }
 // View implements server.
 func (n realNode) View() view {
 	t := n.Cluster().Table()
-	v := view{Term: t.Term, Hash: t.Hash, Owned: map[string]int{}}
+	v := view{Term: t.Term, Hash: t.Hash, Owned: map[string]int{}, Owner: make([]string, len(t.Owner)), Degraded: t.Degraded()}
 	for part := range t.Owner {
 		if owner, ok := t.OwnerOf(uint16(part)); ok {
 			v.Owned[owner.Name]++
+			v.Owner[part] = owner.Name
+		}
+		if _, ok := t.BackupOf(uint16(part)); ok {
+			v.Backups++
 		}
 	}
 	return v
