@@ -66,7 +66,6 @@ type Node struct {
 	events     events
 	secrets    *secrets
 	conflicts  *conflicts
-	secrets    *secrets
 	dead       actor.DeadLetters
 	copies     *replica.Store
 	gate       *tally.Gate
