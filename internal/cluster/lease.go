@@ -15,6 +15,9 @@ type Lease struct {
 // Held says whether this node may act now. It costs a look at the clock.
 func (l *Lease) Held() bool { return int64(time.Since(l.start)) < l.until.Load() }
 
+// HeldAt is Held for one who has just looked at the clock.
+func (l *Lease) HeldAt(now time.Time) bool { return int64(now.Sub(l.start)) < l.until.Load() }
+
 // Left is how long this node may act from now on if nothing renews its lease; 0 when it may not.
 func (l *Lease) Left() time.Duration {
 	return max(time.Duration(l.until.Load())-time.Since(l.start), 0)

@@ -64,8 +64,8 @@ type Node struct {
 	rooms      *room.Deps
 	peers      *peers
 	events     events
-	secrets    *secrets
 	conflicts  *conflicts
+	secrets    *secrets
 	dead       actor.DeadLetters
 	copies     *replica.Store
 	gate       *tally.Gate
@@ -207,7 +207,7 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	n.relays = room.NewRelays(min(workers, 4), n.gateway.sink, n.router, n.rooms.Metrics)
 	n.gateway.relays = n.relays
 	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: n.newWorker, Panicked: dead,
-		Mine: n.runs, Stray: n.stray})
+		Mine: n.runs, Stray: n.stray, Lease: n.cluster.Lease().HeldAt, Refuse: n.policy.Refused})
 }
 
 // Run serves until ctx ends, then says goodbye to the players and leaves the cluster, within the drain timeout. The error says
