@@ -225,6 +225,47 @@ func TestMergeOfTwoSessions(t *testing.T) {
 	})
 }
 
+// Both sessions are in one room: it does not hear that he left, and the client resumes, so that the room knows which one it is.
+func TestMergeOfTwoSessionsInOneRoom(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s := r.parted(1)
+		defer s.close()
+		time.Sleep(time.Second)
+		fresh := s.b.hello(5, "").Session
+		for _, left := range s.b.routed() { // the room on that side knows already
+			s.b.post(envelope.Envelope{Kind: envelope.Reply, Ref: left.Ref, FromTopic: "rooms:a", Event: "ok"})
+		}
+		s.b.post(envelope.Envelope{Kind: envelope.Reply, Ref: 91, Session: fresh, FromTopic: "rooms:a", Event: "ok", Flags: envelope.FlagJoined})
+		next, report := s.heal()
+		defer next.workers.Close()
+		time.Sleep(time.Millisecond)
+		if left := next.routed(); len(left) > 0 {
+			t.Errorf("sent %+v", left)
+		}
+		codes := map[uint64]protocol.Code{}
+		for _, c := range report.Close {
+			codes[c.Conn] = c.Code
+		}
+		if len(codes) != 2 || codes[1] != protocol.CodeReplaced || codes[5] != protocol.CodeMoved {
+			t.Errorf("closed %v", codes)
+		}
+		next.resume(6, fresh, map[string]bool{"rooms:a": false})
+	})
+}
+
+// A player whom this side does not have is the other side's.
+func TestMergeWithNobody(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s := r.parted(1)
+		defer s.close()
+		theirs := s.b.handedOver()
+		merged, report := merge.Copies(Merge, nil, ann, state.Sections{}, theirs)
+		if report.Conflict || report.Winner != merge.Theirs || !maps.EqualFunc(merged, theirs, bytes.Equal) {
+			t.Errorf("%v, %+v", merged, report)
+		}
+	})
+}
+
 // A room that two sides of a split know differently asks: who is a member resumes and says so, of who is none it hears.
 func TestARoomAsks(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {

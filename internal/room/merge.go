@@ -61,50 +61,38 @@ func (m *merger) mergeGame(games map[string]*game.Game, topic string) (won, lost
 	return true, false
 }
 
-// mergeStream takes the stream of the side that has pushed, the winner's when both have. It says whether members of a copy have seen
-// pushes that are in it no more.
-func (m *merger) mergeStream() (strayed func(copy state.Sections) bool) {
+// mergeStream takes the stream of the side that has pushed, the winner's when both have. strayed: the loser's members have seen pushes
+// that are in it no more. (Who has only the beginning of it gets the rest from its relay.)
+func (m *merger) mergeStream() (strayed bool) {
 	ofStream := func(name string) bool { return name == offsetSection || strings.HasPrefix(name, pushSection) }
 	won, lost := m.Sort(ofStream)
-	return func(copy state.Sections) bool { // who has the beginning of the stream gets the rest from its relay
-		return won && lost && merge.Differ(m.Out, copy, ofStream)
-	}
+	return won && lost && merge.Differ(m.Won, m.Lost, ofStream)
 }
 
 // mergeMembers merges the members one by one.
-func (m *merger) mergeMembers(strayed func(state.Sections) bool) {
-	wonStrayed, lostStrayed := strayed(m.Won), strayed(m.Lost)
+func (m *merger) mergeMembers(strayed bool) {
 	names, last := m.names()
 	for _, name := range names {
 		base, won, lost := memberOf(m.Base, name), memberOf(m.Won, name), memberOf(m.Lost, name)
-		if lost != nil && lostStrayed {
-			lost = m.sendAway(lost)
-		}
-		if won != nil && wonStrayed {
-			won = m.sendAway(won)
+		if won == nil && lost != nil { // behind those who were here
+			last++
+			lost.seq = last
 		}
 		keep := mergeMember(base, won, lost)
-		if keep == nil {
-			delete(m.Out, memberSection+name)
-			continue
-		}
-		if keep == lost && won == nil { // behind those who were here
-			last++
-			keep.seq = last
+		if strayed {
+			m.sendAway(keep, won, lost)
 		}
 		m.Out[memberSection+name] = keep.append(nil)
 	}
 }
 
-// mergeMember decides on one member by what the three copies have of it. One without a session is to be asked.
+// mergeMember decides on one member by what the three copies have of it; won or lost has it. One without a session is to be asked.
 func mergeMember(base, won, lost *member) *member {
-	same := func(a, b *member) bool { return (a == nil) == (b == nil) && (a == nil || a.session == b.session) }
+	same := func(a, b *member) bool { return a != nil && b != nil && a.session == b.session }
 	switch {
-	case won == nil && lost == nil:
-		return nil
-	case won == nil && base == nil, won == nil && lost.conn != 0:
-		return lost // joined there; or was given up here, where it had no socket
-	case lost == nil && base == nil, lost == nil && won.conn != 0:
+	case won == nil && (base == nil || lost.conn != 0):
+		return lost // it joined there; or it was given up here, where it had no socket
+	case lost == nil && (base == nil || won.conn != 0):
 		return won
 	case won == nil:
 		return unsure(lost)
@@ -123,19 +111,25 @@ func mergeMember(base, won, lost *member) *member {
 	return unsure(won)
 }
 
-func unsure(m *member) *member {
-	m.session, m.conn = "", 0
-	return m
-}
-
-// sendAway closes the socket of a member whose stream was another, so that it resumes and learns that it missed something.
-func (m *merger) sendAway(of *member) *member {
-	if of.conn != 0 {
-		m.Report.Close = append(m.Report.Close, merge.Socket{Node: of.node, Conn: of.conn, Code: protocol.CodeMoved,
+// sendAway closes the socket of a member that has seen the loser's stream, so that it resumes and learns that it missed something.
+// Of one without a socket nobody knows what it has seen.
+func (m *merger) sendAway(keep, won, lost *member) {
+	if lost != nil && lost.conn != 0 && (won == nil || won.conn != lost.conn || won.node != lost.node) {
+		m.Report.Close = append(m.Report.Close, merge.Socket{Node: lost.node, Conn: lost.conn, Code: protocol.CodeMoved,
 			Reason: "the room was merged after a split: resume", Retry: comeAgain})
 	}
-	of.conn, of.joined = 0, otherStream
-	return of
+	if keep != won {
+		keep.conn = 0
+	}
+	if keep.conn == 0 {
+		keep.joined = otherStream
+	}
+}
+
+func unsure(of *member) *member {
+	m := *of
+	m.session, m.conn = "", 0
+	return &m
 }
 
 // names are those of all members of both sides; last is the largest number of one of the winner's.

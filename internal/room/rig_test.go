@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,7 +41,8 @@ const (
 type rig struct {
 	t       *testing.T
 	workers *shard.Workers
-	ref     uint64 // of the last call made by as
+	ref     uint64      // of the last call made by as
+	split   atomic.Bool // the cluster is degraded
 
 	mu    sync.Mutex // guards what follows
 	table *shard.Table
@@ -68,7 +70,7 @@ func run(t *testing.T, f func(t *testing.T, r *rig)) {
 
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, down: map[envelope.NodeID]bool{}, table: tableOf(1, here, backup, far)}
-	d := &Deps{Games: map[string]*game.Game{}, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+	d := &Deps{Games: map[string]*game.Game{}, Degraded: r.split.Load, Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 		Dead: func(l actor.DeadLetter) { r.dead = append(r.dead, l) }}
 	g := game.Game{Name: "club", Room: func(string) game.Room { return &club{} }}
 	d.Games[g.Name] = &g
