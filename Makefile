@@ -3,6 +3,8 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE    ?= gamed:dev
 FUZZTIME ?= 3s
+MINUTES  ?= 10
+POLICY   ?= available
 BENCH    ?= .
 LINT     := v2.15.0
 GOBIN    := $(shell go env GOPATH)/bin
@@ -13,7 +15,7 @@ PACKAGES  = $(shell go list ./... | grep -v '/deploy$$')
 export GAMED_IMAGE := $(IMAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race sim lint fuzz bench image compose-test up down check format clean
+.PHONY: help build test race sim faults soak lint fuzz bench image compose-test up down check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,12 @@ race: ## the same under the race detector (needs gcc)
 
 sim: ## the simulations (tests named Sim…), run anew; a failure prints its seed
 	go test -count=1 -run Sim $(PACKAGES)
+
+faults: ## kills, splits, pauses, drains of real processes, in full; needs root, iproute2, nftables
+	go test -count=1 -v -timeout 30m ./loadtest/faults -faults.all
+
+soak: ## MINUTES (10) of such things at random under load, POLICY available or quorum; prints its seed and timeline
+	go test -count=1 -v -timeout 0 ./loadtest/faults -run '^TestSoak$$' -minutes $(MINUTES) -policy $(POLICY)
 
 lint: $(GOBIN)/golangci-lint ## gofmt, go vet, golangci-lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'lint: run make format'; exit 1; }
