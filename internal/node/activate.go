@@ -150,6 +150,6 @@ func (a *asides) forget(then time.Time) {
 func (n *Node) setAside(part uint16, term uint64) {
 	to := n.own.asides.of(term)
 	for key, c := range n.copies.TakeCopies(part) {
-		to.Keep(part, key, c.Term, c.Sections, time.Now())
+		to.Put(part, key, c, time.Now())
 	}
 }

@@ -87,13 +87,22 @@ func (s *Store) forget(c *copies, which func(source, *growing) bool) {
 	}
 }
 
-// Keep keeps the state of an entity that goes to another node, which owns it by this term, as a retired copy. The sections must not
-// be changed any more.
+// OwnState marks in the place of an outbox's life that a copy came from the owner itself, when it let the entity go; the rest is the
+// term that he had it with. Of copies of one term it is the newest: no outbox has such a life.
+const OwnState = 1 << 63
+
+// Keep keeps the state of an entity that leaves this node, which owned it by this term, as a retired copy. The sections must not be
+// changed any more.
 func (s *Store) Keep(part uint16, key string, term uint64, sections state.Sections, now time.Time) {
+	s.Put(part, key, Copy{Term: term, Life: OwnState | term, Sections: sections}, now)
+}
+
+// Put keeps a copy from another store, as a retired one.
+func (s *Store) Put(part uint16, key string, kept Copy, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.part(part)
-	c.entities[key] = &entityCopy{Copy: Copy{Term: term, Sections: sections}}
+	c.entities[key] = &entityCopy{Copy: kept}
 	if c.retired.IsZero() {
 		c.retired = now
 	}

@@ -277,3 +277,26 @@ func FuzzStore(f *testing.F) {
 		}
 	})
 }
+
+// What an owner let go of is newer than what its backups of the same term have, and older than what the next owner's have.
+func TestWhatTheOwnerKeptIsNewerThanItsBackupsCopies(t *testing.T) {
+	s, part := NewStore(), shard.PartitionOf(key)
+	fill := func(term, life, seq uint64, name string) {
+		e := envelope.Envelope{Kind: envelope.Replicate, Part: part, Key: key, Term: term, Conn: life, Ref: seq, Flags: envelope.FlagWhole | envelope.FlagFill,
+			Payload: state.Sections{name: nil}.Change().Append(nil)}
+		if !s.Fill(nodeB, &e) {
+			t.Fatalf("the copy %q was refused", name)
+		}
+	}
+	has := func(name string) {
+		t.Helper()
+		if c, whole, ok := s.Peek(part, key); !ok || whole.Sections()[name] == nil {
+			t.Fatalf("%q was kept: %+v", name, c)
+		}
+	}
+	s.Keep(part, key, 7, state.Sections{"own": {}}, epoch)
+	fill(7, 3, 900, "backup")
+	has("own")
+	fill(8, 1, 1, "next")
+	has("next")
+}

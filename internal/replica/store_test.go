@@ -199,7 +199,7 @@ func TestKeptAndFilledCopiesYieldToTheOwners(t *testing.T) {
 	}
 	s.Fill(nodeC, fill(0, 9, 9, "older"))
 	c, peeked, ok := s.Peek(part, key)
-	if !ok || c.Term != 1 || c.Life != 0 || len(peeked.Sections()) != 1 || peeked.Sections()["kept"] == nil {
+	if !ok || c.Term != 1 || c.Life != OwnState|1 || len(peeked.Sections()) != 1 || peeked.Sections()["kept"] == nil {
 		t.Fatalf("peeked %+v: %v", c, peeked)
 	}
 	if _, _, ok = s.Peek(part, "player/bob"); ok || len(s.Keys(part)) != 1 || len(s.Keys(part+1)) != 0 {
@@ -208,18 +208,18 @@ func TestKeptAndFilledCopiesYieldToTheOwners(t *testing.T) {
 	if s.Apply(change(0, 1, 0, 2, 0, "b")) {
 		t.Fatal("a change followed a copy of no owner")
 	}
-	if !s.Apply(change(whole, 1, 5, 6, 0, "a")) || !s.Apply(change(0, 1, 5, 7, 6, "b")) {
+	if !s.Apply(change(whole, 2, 5, 6, 0, "a")) || !s.Apply(change(0, 2, 5, 7, 6, "b")) {
 		t.Fatal("the owner was refused")
 	}
-	s.Fill(nodeC, fill(1, 5, 6, "older"))
-	s.Fill(nodeC, fill(1, 4, 99, "older"))
+	s.Fill(nodeC, fill(2, 5, 6, "older"))
+	s.Fill(nodeC, fill(2, 4, 99, "older"))
 	if got := s.Take(part)[key]; len(got) != 2 || got["a"] == nil || got["b"] == nil {
 		t.Fatalf("kept %v", got)
 	}
-	s.Fill(nodeC, fill(1, 5, 8, "filled"))
-	s.Fill(nodeB, fill(1, 6, 2, "newest"))
-	s.Fill(nodeB, fill(1, 6, 1, "older"))
-	if got := s.TakeCopies(part)[key]; got.Sections["newest"] == nil || got.Term != 1 || got.Life != 6 || got.Seq != 2 {
+	s.Fill(nodeC, fill(2, 5, 8, "filled"))
+	s.Fill(nodeB, fill(2, 6, 2, "newest"))
+	s.Fill(nodeB, fill(2, 6, 1, "older"))
+	if got := s.TakeCopies(part)[key]; got.Sections["newest"] == nil || got.Term != 2 || got.Life != 6 || got.Seq != 2 {
 		t.Fatalf("kept %v", got)
 	}
 }

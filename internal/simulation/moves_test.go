@@ -135,11 +135,15 @@ func (n *node) act(a ownership.Action) {
 		}
 	case ownership.SetAside:
 		for key, c := range n.copies.TakeCopies(a.Part) {
-			n.aside(a.Term).Keep(a.Part, key, c.Term, c.Sections, w.wall())
+			n.aside(a.Term).Put(a.Part, key, c, w.wall())
 		}
 	case ownership.Retire:
 		for _, p := range a.Parts {
 			n.copies.Retire(p, w.wall())
+		}
+	case ownership.Hold:
+		for _, p := range a.Parts {
+			n.copies.Hold(p)
 		}
 	case ownership.Keep:
 		n.keep(a)
@@ -273,15 +277,12 @@ func (n *node) give(g *gift) {
 	n.giveNext(&g.Give, g.entities)
 }
 
-// ownState marks in the place of an outbox's life that a copy came from the owner itself; the rest is his term.
-const ownState = 1 << 63
-
 func (n *node) giveNext(a *ownership.Give, list []let) {
 	if len(list) == 0 {
 		n.ostep(ownership.Sent{Part: a.Part, Term: a.Term})
 		return
 	}
-	e := &envelope.Envelope{Kind: envelope.Replicate, Part: a.Part, Term: a.Term, Conn: ownState | a.Token, Key: list[0].key, Ref: 1, Flags: envelope.FlagWhole, Event: giving,
+	e := &envelope.Envelope{Kind: envelope.Replicate, Part: a.Part, Term: a.Term, Conn: replica.OwnState | a.Token, Key: list[0].key, Ref: 1, Flags: envelope.FlagWhole, Event: giving,
 		Payload: list[0].sections.Change().Append(nil)}
 	n.patiently(a.To, message{e: e, origin: a.Origin}, func() { n.giveNext(a, list[1:]) })
 }
