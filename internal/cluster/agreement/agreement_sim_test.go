@@ -15,7 +15,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed only, with its trace")
-	seeds   = flag.Uint64("seeds", 2000, "number of seeds")
+	seeds   = flag.Uint64("seeds", 5000, "number of seeds")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,10 +75,13 @@ func (s *sim) fault() {
 	slot := s.rnd.IntN(len(s.lives))
 	l := s.lives[slot]
 	if l == nil {
+		if s.rnd.IntN(4) == 0 {
+			s.forget(fmt.Sprintf("gamed-%d", slot+1))
+		}
 		s.start(slot)
 		return
 	}
-	switch s.rnd.IntN(11) {
+	switch s.rnd.IntN(12) {
 	case 0, 1:
 		s.end(l, s.rnd.IntN(3) > 0)
 		if s.rnd.IntN(2) == 0 {
@@ -91,8 +94,7 @@ func (s *sim) fault() {
 	case 2:
 		s.leave(l)
 	case 3:
-		l.drained = !l.drained
-		s.step(l, Drain{l.drained})
+		s.drain(l)
 	case 4:
 		s.pause(l, s.between(500*time.Millisecond, 8*time.Second))
 	case 5:
@@ -132,6 +134,11 @@ func (s *sim) fault() {
 				s.fault()
 			}
 		})
+	case 11: // an operator gives up a node that is gone, or seems to be
+		if s.cfg.Quorum && l != nil {
+			return // there it is his vote
+		}
+		s.forget(fmt.Sprintf("gamed-%d", slot+1))
 	}
 }
 

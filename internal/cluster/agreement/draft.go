@@ -133,7 +133,8 @@ func (d *draft) holders(p int) holders {
 	return h
 }
 
-// rivals are the holders of a partition on the other side: only those count that come from there.
+// rivals are the holders of a partition on the other side: only those count that come from there. What its owner has already
+// brought, in a table that healed before, its backup must not bring again: changes would count twice.
 func (d *draft) rivals(p uint16) holders {
 	from := func(id shard.NodeID, ok bool) uint16 {
 		if ok && slices.Contains(d.theirs, id) {
@@ -143,7 +144,7 @@ func (d *draft) rivals(p uint16) holders {
 	}
 	r := holders{owner: from(d.rival.OwnerOf(p)), backup: from(d.rival.BackupOf(p))}
 	r.lastOwner, r.lastBackup = last(d.rival, p)
-	if r.owner == shard.None {
+	if o, ok := d.rival.OwnerOf(p); r.owner == shard.None && (!ok || d.at(o) == shard.None) {
 		r.owner, r.backup = r.backup, shard.None
 	}
 	return r
@@ -212,7 +213,7 @@ func (d *draft) missing() []shard.Missing {
 		if slices.ContainsFunc(d.Nodes, func(id shard.NodeID) bool { return id.Name == name }) {
 			continue
 		}
-		if _, ok := d.m.forgotten[name]; ok {
+		if _, ok := d.m.forgotten[miss.ID]; ok {
 			if !slices.Contains(d.forgotten, miss.ID) {
 				d.forgotten = append(d.forgotten, miss.ID)
 			}

@@ -118,7 +118,7 @@ func (m *Machine) inReach(id shard.NodeID, p *peer) bool {
 // said goodbye, another life of it is linked, or an operator gave it up.
 func (m *Machine) accounted(id shard.NodeID) bool {
 	p := m.peers[id]
-	if _, ok := m.forgotten[id.Name]; ok || p != nil && p.left {
+	if _, ok := m.forgotten[id]; ok || p != nil && p.left {
 		return true
 	}
 	return (p == nil || !p.linked) && m.linkedName(id.Name) || id.Name == m.self.Name && id != m.self

@@ -51,7 +51,7 @@ func (s *sim) checkShape(t *shard.Table) {
 			s.fail("%s is missing, and there or missing twice", m.ID)
 		}
 		names[m.ID.Name] = true
-		if l := s.find(m.ID); m.Dead && !l.dead && s.now-l.left > 0 && l.left == 0 && !s.given[m.ID.Name] {
+		if l := s.find(m.ID); m.Dead && !l.dead && s.now-l.left > 0 && l.left == 0 && !s.given[m.ID] {
 			s.fail("%s is dead by the table, and lives", m.ID)
 		}
 	}
@@ -125,7 +125,7 @@ func (s *sim) checkHolders(old, t *shard.Table) {
 			continue
 		}
 		for _, id := range []shard.NodeID{owner, backup} {
-			if !id.IsZero() && (t.Has(id) || !s.find(id).dead && !s.given[id.Name] && s.find(id).left == 0) && !s.cameWith(t, old, p, is) {
+			if !id.IsZero() && (t.Has(id) || !s.find(id).dead && !s.given[id] && s.find(id).left == 0) && !s.cameWith(t, old, p, is) {
 				s.fail("partition %d goes to %s, from nothing: %s and %s had it", p, is, owner, backup)
 				return
 			}

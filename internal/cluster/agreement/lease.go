@@ -99,7 +99,7 @@ func (m *Machine) backing() time.Duration {
 	for _, id := range m.table.Nodes {
 		if id == m.self {
 			at = append(at, m.now)
-		} else if p := m.peers[id]; p != nil && p.linked && p.backed > 0 {
+		} else if p := m.peers[id]; p != nil && p.backed > 0 {
 			at = append(at, p.backed)
 		} else {
 			at = append(at, -quorumLease)

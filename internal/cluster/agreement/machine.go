@@ -16,6 +16,7 @@ const (
 	rebalanceDelay = time.Second            // between a table and the one that moves partitions to their places
 	settleDelay    = 250 * time.Millisecond // quiet time before the first table of a cluster that expects no number
 	aloneDelay     = 3 * time.Second        // a node that looks for others and finds nobody serves alone after this
+	freshMax       = 2 * time.Second        // how long after a fetch a table counts as its answer
 	fetchRetry     = 300 * time.Millisecond // between two fetches from the same node
 	yieldMax       = 3 * time.Second        // how long a newer table that is announced but not delivered is waited for
 	absorbMax      = 12 * time.Second       // how long a side of a split waits for the other one, which has the larger table, to take it in
@@ -72,11 +73,11 @@ type Machine struct {
 	target    *placement.Assignment // of the names it carries
 	out       []Action
 
-	ahead     *shard.Table             // the newest table received that this node is not in, or must not install
-	forgotten map[string]time.Duration // names given up by an operator, and since when
-	rivals    map[uint64]*shard.Table  // tables of other sides of a split, by hash
-	apart     time.Duration            // since when a node of another side is linked; 0: none is
-	healed    bool                     // the table installed was made here and takes another side in
+	ahead     *shard.Table                   // the newest table received that this node is not in, or must not install
+	forgotten map[shard.NodeID]time.Duration // lives given up by an operator, and since when
+	rivals    map[uint64]*shard.Table        // tables of other sides of a split, by hash
+	apart     time.Duration                  // since when a node of another side is linked; 0: none is
+	healed    bool                           // the table installed was made here and takes another side in
 	force     force
 	lease     lease
 }
@@ -94,7 +95,7 @@ func New(cfg Config) *Machine {
 		cfg.Place = placement.Compute
 	}
 	m := &Machine{cfg: cfg, self: cfg.Self, table: shard.Empty(), peers: map[shard.NodeID]*peer{},
-		forgotten: map[string]time.Duration{}, rivals: map[uint64]*shard.Table{}}
+		forgotten: map[shard.NodeID]time.Duration{}, rivals: map[uint64]*shard.Table{}}
 	m.force.whole = true
 	return m
 }
@@ -208,8 +209,10 @@ func (m *Machine) install(t *shard.Table) {
 	if m.ahead != nil && !m.ahead.Newer(t) {
 		m.ahead = nil
 	}
-	for _, p := range m.peers {
-		p.backed = 0
+	if !t.Follows(before) {
+		for _, p := range m.peers {
+			p.backed = 0
+		}
 	}
 	m.out = append(m.out, Install{t})
 	for _, id := range t.Nodes {
@@ -233,7 +236,7 @@ func (m *Machine) received(ev Received) {
 	}
 	p := m.peer(ev.From)
 	if pos := PositionOf(t); pos.newer(p.position) {
-		p.position, p.inForce = pos, false // what it reported was of the table before
+		p.position, p.inForce, p.readyAt = pos, false, m.now+quorumLease // what it reported was of the table before
 	}
 	switch {
 	case t.Hash == m.table.Hash:
@@ -241,11 +244,18 @@ func (m *Machine) received(ev Received) {
 		if !m.keepRival(t) {
 			m.out = append(m.out, Refuse{ev.From, "old term"})
 		}
-	case m.takes(t):
+	case m.takes(t) && (t.Follows(m.table) || !m.Member() || m.fresh(p)):
 		m.install(t)
+	case m.takes(t): // to be fetched: see decide
 	case m.ahead == nil || t.Newer(m.ahead):
 		m.look(t)
 	}
+}
+
+// fresh says whether a peer was asked for its table a moment ago. Only such an answer may take a side in: a table that lay in a
+// socket while this process was paused would be no longer in force, and nobody would wait for what this node has to give.
+func (m *Machine) fresh(p *peer) bool {
+	return p.asked > 0 && m.now-p.asked <= freshMax && (p.asked > m.lease.resumed || m.lease.resumed == 0)
 }
 
 // takes says whether a newer table may be installed over this node's. Whoever serves takes only tables that he is in, and that
@@ -339,17 +349,27 @@ func (m *Machine) forgetGone() {
 			delete(m.peers, id)
 		}
 	}
-	for name, since := range m.forgotten {
+	for id, since := range m.forgotten {
 		if m.now-since > forgetFor {
-			delete(m.forgotten, name)
+			delete(m.forgotten, id)
 		}
 	}
 }
 
-// giveUp takes an operator's word that a node will not come back.
+// giveUp takes an operator's word that a node will not come back: in the lives known so far.
 func (m *Machine) giveUp(name string) {
-	if name != m.self.Name && !m.linkedName(name) && len(m.forgotten) < maxForgotten {
-		m.forgotten[name] = m.now
+	if name == m.self.Name || m.linkedName(name) || len(m.forgotten) >= maxForgotten {
+		return
+	}
+	for id := range m.peers {
+		if id.Name == name {
+			m.forgotten[id] = m.now
+		}
+	}
+	for _, miss := range m.table.Missing {
+		if miss.ID.Name == name {
+			m.forgotten[miss.ID] = m.now
+		}
 	}
 }
 

@@ -61,7 +61,6 @@ func (m *Machine) see(ev Seen) {
 func (m *Machine) linkUp(id shard.NodeID) {
 	p := m.peer(id)
 	p.linked, p.closed, p.over = true, false, p.left
-	p.answered, p.backed = 0, 0
 	m.changed = m.now
 	for other, q := range m.peers {
 		if other.Name == id.Name && other != id && !q.linked {
@@ -76,7 +75,7 @@ func (m *Machine) linkDown(ev LinkDown) {
 		p.contact = m.now - max(ev.Silent, 0)
 	}
 	p.linked, p.reported, p.links, p.position = false, false, nil, Position{}
-	p.belongs, p.ahead, p.inForce, p.answered, p.backed = false, 0, false, 0, 0
+	p.belongs, p.ahead, p.inForce = false, 0, false
 	p.closed, p.newer = ev.Closed, 0
 	m.changed = m.now
 	for other, q := range m.peers {
@@ -157,7 +156,10 @@ func (m *Machine) surely(id shard.NodeID) bool {
 	if id == m.self || p != nil && p.linked && !p.left {
 		return false
 	}
-	if _, ok := m.forgotten[id.Name]; ok || id.Name == m.self.Name || p != nil && p.over {
+	if id.Name == m.self.Name || p != nil && p.over {
+		return true
+	}
+	if _, ok := m.forgotten[id]; ok && !(m.Member() && m.table.Has(id)) { // who is in the table has to be found gone first
 		return true
 	}
 	for other, q := range m.peers {

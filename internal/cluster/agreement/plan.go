@@ -37,7 +37,11 @@ func (m *Machine) propose() {
 		w.wanted, w.last = sig, m.now
 	}
 	if sig == w.settled {
-		if m.now-m.installed < rebalanceDelay || m.placed(members) {
+		delay := rebalanceDelay
+		if m.healed {
+			delay = healedMax
+		}
+		if m.now-m.installed < delay || m.placed(members) {
 			return
 		}
 	} else if m.table.Term > 0 {
@@ -79,6 +83,8 @@ func (m *Machine) unite(members []shard.NodeID, rival *shard.Table) {
 		}
 	}
 	m.bring(m.plan(members, rival, m.nextTerm(), true))
+	sig := m.signature(members, false)
+	m.pending = pending{wanted: sig, settled: sig}
 	m.healed, m.apart = true, 0
 	m.out = append(m.out, Absorbed{rival})
 }
@@ -90,7 +96,7 @@ func (m *Machine) bring(d *draft) {
 		m.out = append(m.out, Emptied{d.emptied, d.lost})
 	}
 	for _, id := range d.forgotten {
-		delete(m.forgotten, id.Name)
+		delete(m.forgotten, id)
 		m.out = append(m.out, Forgotten{id})
 	}
 	for _, p := range m.linked() {
@@ -170,7 +176,7 @@ func (m *Machine) signature(members []shard.NodeID, contested bool) string {
 		b.WriteByte('!')
 	}
 	for _, miss := range m.table.Missing { // what is known of them may have changed
-		if _, ok := m.forgotten[miss.ID.Name]; ok {
+		if _, ok := m.forgotten[miss.ID]; ok {
 			b.WriteString(" forget " + miss.ID.Name)
 		} else if !miss.Dead && m.surely(miss.ID) {
 			b.WriteString(" dead " + miss.ID.Name)

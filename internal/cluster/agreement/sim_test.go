@@ -27,8 +27,9 @@ type sim struct {
 	tables map[string]uint64 // proposer and term → hash
 	made   int
 
-	quiet bool            // faults are over
-	given map[string]bool // names that an operator gave up
+	quiet bool                  // faults are over
+	still bool                  // no chance: every delay is the shortest; and leases are told
+	given map[shard.NodeID]bool // lives that an operator gave up
 
 	healed, emptied int
 	trace           []string
@@ -72,7 +73,7 @@ func (e *events) Pop() any {
 func newSim(seed uint64, cfg Config, slots int) *sim {
 	cfg.Place = remembered
 	return &sim{rnd: rand.New(rand.NewPCG(seed, 1)), lives: make([]*life, slots), cut: map[[2]int]bool{}, cfg: cfg,
-		tables: map[string]uint64{}}
+		tables: map[string]uint64{}, given: map[shard.NodeID]bool{}}
 }
 
 // remembered is placement.Compute with a memory, which a pure function may have.
@@ -99,6 +100,9 @@ func (s *sim) fail(format string, args ...any) {
 }
 
 func (s *sim) between(lo, hi time.Duration) time.Duration {
+	if s.still {
+		return lo
+	}
 	return lo + time.Duration(s.rnd.Int64N(int64(hi-lo)+1))
 }
 
@@ -246,6 +250,9 @@ func (s *sim) step(l *life, ev Event) {
 			l.replaced = true
 			s.after(0, func() { s.end(l, true) })
 		case Lease:
+			if s.still && (a.Until > s.now) != (l.lease > s.now) {
+				s.logf("%s may act: %v", l.id, a.Until > s.now)
+			}
 			l.lease = a.Until
 			s.checkLease(l)
 		case Probe:

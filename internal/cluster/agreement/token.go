@@ -14,8 +14,9 @@ type tokens struct {
 func (k *tokens) learn(t *shard.Table) {
 	k.contested = false
 	for p := range shard.Partitions {
-		owner, _ := t.OwnerOf(uint16(p))
+		owner, owned := t.OwnerOf(uint16(p))
 		switch {
+		case !owned && t.PartTerm[p] == k.term[p]:
 		case t.PartTerm[p] > k.term[p]:
 			k.term[p], k.owner[p] = t.PartTerm[p], owner
 		case t.PartTerm[p] < k.term[p] || owner != k.owner[p]:
