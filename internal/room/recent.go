@@ -21,9 +21,33 @@ type answered struct {
 
 // How many calls are remembered.
 const (
-	recentCalls = 64 // of a member: no client has more open
-	pastCalls   = 64 // of all that ended a membership
+	recentCalls = 64      // of a member: no client has more open
+	pastCalls   = 64      // of all that ended a membership
+	allCalls    = 1 << 16 // of all members: a crowd that talks must not make the room too large for a backup
 )
+
+// turn is a remembered call's place among all of the room. Its member may have forgotten it, or be gone.
+type turn struct {
+	name  string
+	order uint64
+}
+
+// took notes that a member has remembered a call. The oldest one is forgotten when there are too many, and returned.
+func (r *roster) took(k *answered) (old answered, ok bool) {
+	r.turns = append(r.turns, turn{k.name, k.order})
+	if len(r.turns) <= allCalls {
+		return old, false
+	}
+	first := r.turns[0]
+	r.turns = r.turns[1:]
+	m := r.byName[first.name]
+	if m == nil || len(m.recent) == 0 || m.recent[0].order != first.order {
+		return old, false
+	}
+	old = m.recent[0]
+	m.recent = slices.Delete(m.recent, 0, 1)
+	return old, true
+}
 
 // answered gives the first answer to a client's call that came again.
 func (r *roster) answered(name string, e *envelope.Envelope) (game.Answer, bool) {
@@ -58,6 +82,9 @@ func (h *Home) keep(name string, e *envelope.Envelope, a game.Answer) {
 			m.recent = slices.Delete(m.recent, 0, 1)
 		}
 		m.recent = append(m.recent, k)
+		if old, ok := h.members.took(&k); ok {
+			h.l.change.Delete(old.section())
+		}
 	case m == nil && e.Session != "": // its last call, or one of nobody in the room
 		past := &h.members.past
 		if len(*past) == pastCalls {

@@ -85,6 +85,7 @@ func (h *Home) restoreMembers(sections state.Sections) {
 		h.remembered = max(h.remembered, k.order)
 		if m := h.members.byName[k.name]; m != nil && m.session == k.session {
 			m.recent = append(m.recent, k)
+			h.members.took(&k)
 		} else {
 			h.members.past = append(h.members.past, k)
 		}

@@ -28,6 +28,7 @@ type member struct {
 type roster struct {
 	byName map[string]*member
 	past   []answered     // calls that ended a membership, oldest first
+	turns  []turn         // remembered calls of members, oldest first
 	order  []*member      // with holes
 	parts  map[uint16]int // members by partition
 	next   uint64         // the largest seq given
