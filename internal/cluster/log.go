@@ -4,24 +4,16 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"sync"
-	"time"
+	"strings"
 )
 
-// logWriter maps memberlist's log lines to levels of slog. A line that comes again within ten seconds is not repeated:
-// memberlist complains of a misconfigured neighbour with every packet.
+// logWriter maps memberlist's log lines to levels of slog. Of each kind one is written in ten seconds, with the number left out:
+// memberlist complains of a misconfigured neighbour, or of a stranger's bytes, with every packet.
 type logWriter struct {
 	log     *slog.Logger
 	strange *strangers
-
-	mu   sync.Mutex // guards what follows
-	last map[string]time.Time
+	kinds   rare
 }
-
-const (
-	quiet     = 10 * time.Second
-	quietKeep = 256
-)
 
 var memberlistLevels = []struct {
 	prefix []byte
@@ -43,26 +35,34 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	}
 	text = bytes.TrimPrefix(text, []byte("memberlist: "))
 	w.strange.count(text)
-	if ctx := context.Background(); w.log.Enabled(ctx, level) && w.fresh(string(text)) {
-		w.log.Log(ctx, level, "gossip: "+string(text))
+	said := string(text)
+	ctx := context.Background()
+	if !w.log.Enabled(ctx, level) {
+		return len(line), nil
+	}
+	if skipped, ok := w.kinds.due(kindOf(said)); ok {
+		var args []any
+		if skipped > 0 {
+			args = []any{"left_out", skipped}
+		}
+		w.log.Log(ctx, level, "gossip: "+said, args...)
 	}
 	return len(line), nil
 }
 
-// fresh says whether a line was not written lately. Ports of the other side differ from line to line and do not count.
-func (w *logWriter) fresh(text string) bool {
-	if i := bytes.LastIndex([]byte(text), []byte(" from=")); i > 0 {
-		text = text[:i]
+// kindOf is what lines of one kind have in common: not numbers, names, addresses, nor what follows the first colon.
+func kindOf(text string) string {
+	text, _, _ = strings.Cut(text, " from=")
+	text, _, _ = strings.Cut(text, ": ")
+	var b strings.Builder
+	quoted := false
+	for _, r := range text {
+		switch {
+		case r == '"':
+			quoted = !quoted
+		case !quoted && (r < '0' || r > '9') && r < 0x80:
+			b.WriteRune(r)
+		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	if at, ok := w.last[text]; ok && now.Sub(at) < quiet {
-		return false
-	}
-	if w.last == nil || len(w.last) >= quietKeep {
-		w.last = map[string]time.Time{}
-	}
-	w.last[text] = now
-	return true
+	return b.String()
 }

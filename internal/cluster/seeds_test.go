@@ -110,7 +110,7 @@ func TestLogWriter(t *testing.T) {
 		if say("[ERR] memberlist: x from=1.2.3.4:5") == "" || say("[ERR] memberlist: x from=1.2.3.4:6") != "" {
 			t.Error("the same complaint of another port was repeated at once")
 		}
-		time.Sleep(quiet)
+		time.Sleep(rareEvery)
 		if say("[ERR] memberlist: x from=1.2.3.4:7") == "" {
 			t.Error("a complaint is not repeated after ten seconds")
 		}

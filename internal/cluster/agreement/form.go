@@ -109,9 +109,9 @@ func (m *Machine) majority(nodes []shard.NodeID, counts func(shard.NodeID, *peer
 }
 
 // inReach is how a majority is counted that may make a table. Another life of a node does not count: it knows nothing of what
-// the one before agreed to.
+// the one before agreed to. Nor does who has a newer table: it has agreed to that one.
 func (m *Machine) inReach(id shard.NodeID, p *peer) bool {
-	return id == m.self || p != nil && p.linked && !p.left
+	return id == m.self || p != nil && p.linked && !p.left && !p.position.newer(PositionOf(m.table))
 }
 
 // accounted says whether a node can act no more, on better grounds than that its port refuses, which a firewall can do as well: it
