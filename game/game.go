@@ -84,7 +84,8 @@ type (
 	// states differ from base, and must not keep or change what it is given.
 	//
 	// With a state and an error the state is taken, and the error is noted in the conflict log: it says what had to be given up.
-	// With an error alone mine stays, as it does for a part without this ability.
+	// With an error alone mine stays, as it does for a part without this ability. A room that gives theirs as it is goes on as on
+	// that side altogether: with its timers, its stream, and what it collects.
 	//
 	// A merge should give the same when mine and theirs are exchanged, as far as it matters, and must count what is in base once:
 	// of three sides two are merged first, then the third.

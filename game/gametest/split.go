@@ -26,7 +26,7 @@ func (w *World) Fork(other *World, part game.Address) {
 
 // Merge puts a part of this world together with the same part of another, as a server does when a split heals; base is the [World.State]
 // from which both came. This world's side is the winner. What the game could not keep is the error. A room has the members of both
-// sides; timers of both ring.
+// sides; timers of both ring, but for a room that gave one side's state as it was: then those of that side.
 func (w *World) Merge(other *World, part game.Address, base []byte) error {
 	w.t.Helper()
 	w.settle()
@@ -38,7 +38,6 @@ func (w *World) Merge(other *World, part game.Address, base []byte) error {
 	if mine.room != nil {
 		w.unite(mine.room, theirs.room)
 	}
-	w.takeTimers(other, part)
 	same := func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 	a, b := w.State(part), other.State(part)
 	switch {
@@ -46,6 +45,8 @@ func (w *World) Merge(other *World, part game.Address, base []byte) error {
 		return nil
 	case same(base, a):
 		mine.committed, mine.kept = b, true
+		w.dropTimers(part)
+		w.takeTimers(other, part)
 		return nil
 	}
 	m, ok := w.fresh(blank(mine)).(game.Merger)
@@ -53,9 +54,19 @@ func (w *World) Merge(other *World, part game.Address, base []byte) error {
 		return nil
 	}
 	out, err := m.Merge(base, a, b)
-	if out != nil {
-		mine.committed = out
-		w.fresh(mine) // it must be able to restore it
+	if out == nil {
+		return err
+	}
+	mine.committed = out
+	w.fresh(mine) // it must be able to restore it
+	switch {
+	case mine.room != nil && same(out, a):
+	case mine.room != nil && same(out, b):
+		w.dropTimers(part)
+		mine.room.offset = theirs.room.offset
+		fallthrough
+	default:
+		w.takeTimers(other, part)
 	}
 	return err
 }
@@ -78,6 +89,12 @@ func (w *World) takeTimers(other *World, part game.Address) {
 		if own, set := w.timers[id]; !set || w.events[own].at.Sub(w.now) > in {
 			w.setTimer(id, in)
 		}
+	}
+}
+
+func (w *World) dropTimers(part game.Address) {
+	for _, name := range w.Timers(part) {
+		w.cancelTimer(timerID{part, name})
 	}
 }
 

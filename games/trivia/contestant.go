@@ -48,6 +48,8 @@ func (p *contestant) hear(s standing, fresh bool, now time.Time) (verdicts []ver
 		p.q, p.choices, p.closes = s.q, s.choices, now.UnixMilli()+s.closes
 	case s.q == p.q && s.closes == 0: // the room has closed it
 		p.closes = min(p.closes, now.UnixMilli())
+	case s.q == p.q && p.q > p.judged: // asked again: the other side of a split had come further
+		p.closes = max(p.closes, now.UnixMilli()+s.closes)
 	}
 	p.over = p.over || s.over
 	return verdicts

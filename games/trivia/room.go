@@ -1,6 +1,9 @@
 package trivia
 
 import (
+	"bytes"
+	"errors"
+
 	"gamed/game"
 	"gamed/protocol"
 )
@@ -244,6 +247,19 @@ func (r *room) Restore(b []byte) error {
 	}
 	r.stage = n
 	return nil
+}
+
+// Merge implements game.Merger: the newest show goes on, and of one show the side that has come further. A prize that both sides pay
+// is one credit to the bank.
+func (r *room) Merge(_, mine, theirs []byte) ([]byte, error) {
+	var m, t room
+	if err := errors.Join(m.Restore(mine), t.Restore(theirs)); err != nil {
+		return nil, err
+	}
+	if t.ahead(&m.stage) {
+		return bytes.Clone(theirs), nil
+	}
+	return bytes.Clone(mine), nil
 }
 
 // version of both parts' state encodings, their first value.

@@ -1,6 +1,7 @@
 package trivia
 
 import (
+	"cmp"
 	"time"
 
 	"gamed/game"
@@ -44,6 +45,11 @@ type stage struct {
 
 // running says whether a show is under way, so that no other can be opened.
 func (s *stage) running() bool { return s.phase != lobby && s.phase != over }
+
+// ahead says whether it has come further than another.
+func (s *stage) ahead(o *stage) bool {
+	return cmp.Or(cmp.Compare(s.run, o.run), cmp.Compare(s.q, o.q), cmp.Compare(s.phase, o.phase), cmp.Compare(s.poll, o.poll)) > 0
+}
 
 // open begins a new run. Its number is new even to a room that lost its state.
 func (s *stage) open(show Show, now time.Time) {

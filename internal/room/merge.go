@@ -1,6 +1,7 @@
 package room
 
 import (
+	"bytes"
 	"maps"
 	"math"
 	"slices"
@@ -24,7 +25,7 @@ const otherStream = math.MaxUint64
 // Merge puts two copies of a room together. It is a merge.Func.
 //
 // The game's state is that of the side that changed it; if both did, the game merges it, or it is the winner's, and so is the
-// stream. Members are those of both sides. Where the sides do not agree on a member, its own entity is asked: it stays in the room
+// stream. A game that gives one side's state as it is makes that side the winner. Members are those of both sides. Where the sides do not agree on a member, its own entity is asked: it stays in the room
 // without a session until then.
 func Merge(games map[string]*game.Game, key string, base, mine, theirs state.Sections) (state.Sections, merge.Merged) {
 	m := &merger{Sides: merge.Begin(base, mine, theirs, func(a, b state.Sections) bool {
@@ -56,7 +57,13 @@ func (m *merger) mergeGame(games map[string]*game.Game, topic string) (won, lost
 	}
 	name, id, ok := protocol.SplitTopic([]byte(topic))
 	if g := games[string(name)]; ok && g != nil && g.Room != nil && m.Won[gameSection] != nil && m.Lost[gameSection] != nil {
-		return true, m.Ask(gameSection, topic, g.Room(string(id)))
+		lost = m.Ask(gameSection, topic, g.Room(string(id)))
+		if lost && !bytes.Equal(m.Out[gameSection], m.Won[gameSection]) {
+			if !bytes.Equal(m.Out[gameSection], m.Lost[gameSection]) {
+				return true, true
+			}
+			m.Turn()
+		}
 	}
 	return true, false
 }

@@ -203,3 +203,41 @@ func TestMergeWithASilentSide(t *testing.T) {
 		}
 	})
 }
+
+// turner is a club that goes on as the other side.
+type turner struct{ club }
+
+func (r *turner) Merge(_, _, theirs []byte) ([]byte, error) { return slices.Clone(theirs), nil }
+
+func TestAGameDecidesWhichRoomGoesOn(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.ok("ann", "join", nil)
+		other := r.parted()
+		defer other.workers.Close()
+		other.ok("bob", "join", nil)
+		other.ok("bob", "say", text("1"))
+		other.ok("bob", "after", game.NewMap().Int("ms", 60_000).Payload())
+		time.Sleep(time.Second)
+		r.ok("ann", "say", text("1"))
+		r.ok("ann", "say", text("2"))
+		mine, theirs := r.handedOver(), other.handedOver()
+		games := map[string]*game.Game{"club": {Name: "club", Room: func(string) game.Room { return &turner{} }}}
+		merged, report := merge.Copies(Merge, games, key, mine, theirs)
+		if report.Winner != merge.Theirs || !merge.Same(report.Kept, theirs, offsetSection) || !merge.Same(report.Loser, mine, offsetSection) || merged[state.ForkSection] == nil {
+			t.Errorf("%+v", report)
+		}
+		if merge.Spoke(merged) != merge.Spoke(mine) || merge.Spoke(mine) <= merge.Spoke(theirs) {
+			t.Errorf("spoke %d, of %d and %d", merge.Spoke(merged), merge.Spoke(mine), merge.Spoke(theirs))
+		}
+		if len(report.Close) != 1 || report.Close[0].Conn != connOf("ann") {
+			t.Errorf("closed %+v", report.Close)
+		}
+		next := r.successor(merged)
+		defer next.workers.Close()
+		next.home(func(_ *shard.Worker, h *Home) {
+			if h.stream.Offset() != 1 || h.timers.Len() != 1 || h.impl.(*club).n != 1 || h.members.Len() != 2 {
+				t.Errorf("offset %d, %d timers, n %d, %d members", h.stream.Offset(), h.timers.Len(), h.impl.(*club).n, h.members.Len())
+			}
+		})
+	})
+}

@@ -214,6 +214,23 @@ func (s *Sides) Ask(name, topic string, part game.Stater) bool {
 	return true
 }
 
+// Turn makes the loser the winner, as if it had been from the beginning.
+func (s *Sides) Turn() {
+	s.Won, s.Lost = s.Lost, s.Won
+	r := s.Report
+	r.Loser, r.Kept = r.Kept, r.Loser
+	if r.Winner == Mine {
+		r.Winner = Theirs
+	} else {
+		r.Winner = Mine
+	}
+	spoke := s.Out[state.SpokeSection] // of the later one
+	s.Out = without(s.Won)
+	if spoke != nil {
+		s.Out[state.SpokeSection] = spoke
+	}
+}
+
 // Join puts the lists of both sides one behind the other.
 func (s *Sides) Join(name string) {
 	if b := slices.Concat(s.Won[name], s.Lost[name]); len(b) > 0 {
