@@ -9,12 +9,12 @@ import (
 // TestShowIsExactThroughAKillAtTheResult: a node is killed at the moment when the first player hears the last result, while the others'
 // verdicts are on their way and the winners are about to be counted.
 func TestShowIsExactThroughAKillAtTheResult(t *testing.T) {
-	for _, whom := range []string{"home", "backup", "other"} {
+	for whom, args := range map[string][]string{"home": nil, "backup": {"--dispatch=per-player"}, "other": nil} {
 		t.Run(whom, func(t *testing.T) {
 			t.Parallel()
 			ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer stop()
-			nodes := startNodes(t, 3)
+			nodes := startNodes(t, 3, args...)
 			r, err := Show(ctx, ShowOptions{Nodes: nodes, Players: 200, Questions: 2, Seconds: 1, Pause: 0.01, KillAt: 2, KillResult: true, Kill: whom, KillSeconds: 1})
 			exact(t, r, err)
 			if len(r.Killed) != 1 || r.Killed[0].Home != (whom == "home") || len(nodes.Alive()) != 2 {
@@ -45,5 +45,41 @@ func TestShowIsExactThroughAKill(t *testing.T) {
 				t.Errorf("%d questions, %d players reconnected, %d recovered", r.Questions, r.Reconnect.Count, r.Recovery.Count)
 			}
 		})
+	}
+}
+
+// TestChatIsExactThroughAKillAndADrain: rooms' homes die, come back, and move, and no word that was acknowledged is lost or there twice.
+func TestChatIsExactThroughAKillAndADrain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a drain and two restarts take long")
+	}
+	o := ChatOptions{Rooms: 8, Members: 5, Duration: time.Second, Pause: 200 * time.Millisecond, Nodes: startNodes(t, 3)}
+	o.Trouble = func(ctx context.Context) error {
+		for name, end := range map[string]func(string) error{
+			"b": func(name string) error { _, err := o.Nodes.Kill(name); return err },
+			"a": func(name string) error { _, _, err := o.Nodes.Terminate(name, 30*time.Second); return err },
+		} {
+			if !waitUntil(ctx, time.Now().Add(time.Second)) {
+				return ctx.Err()
+			}
+			if err := end(name); err != nil {
+				return err
+			}
+			if !waitUntil(ctx, time.Now().Add(time.Second)) {
+				return ctx.Err()
+			}
+			if err := o.Nodes.Start(ctx, name, Extra{}); err != nil {
+				return err
+			}
+			if err := o.Nodes.Whole(ctx, wholeLimit); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	r, err := Chat(t.Context(), o)
+	exact(t, r, err)
+	if r.Words.Said < 500 || r.Words.Heard < 4*r.Words.Said {
+		t.Errorf("too little was said: %+v", *r.Words)
 	}
 }

@@ -35,13 +35,13 @@ func TestMain(m *testing.M) {
 }
 
 // startNodes runs a cluster until the test ends, whatever becomes of it.
-func startNodes(t *testing.T, count int) *Nodes {
+func startNodes(t *testing.T, count int, args ...string) *Nodes {
 	t.Helper()
 	file, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := StartNodes(t.Context(), NodesOptions{Binary: file, Count: count})
+	n, err := StartNodes(t.Context(), NodesOptions{Binary: file, Count: count, Args: args})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -198,3 +198,26 @@ func TestABackupThatIsFarBehindMakesThePlayerBusy(t *testing.T) {
 		}
 	})
 }
+
+// A sum waits for members who have not heard what the room told before it.
+func TestWhoHasNotHeardANoticeIsKnown(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		id := r.hello(1, "").Session
+		heard := func(number uint64) (all bool) {
+			r.entity(func(*shard.Worker, *Entity) { all = r.local.Heard("probe:a", number) })
+			return all
+		}
+		if !heard(5) {
+			t.Fatal("nobody is in the room")
+		}
+		r.call(1, 1, "probe:a", "add", nil)
+		r.post(envelope.Envelope{Kind: envelope.Reply, Session: id, FromTopic: "probe:a", Flags: envelope.FlagJoined, Offset: 3, Event: "ok"})
+		if !heard(3) || heard(4) {
+			t.Fatal("she is a member since the third")
+		}
+		r.entity(func(w *shard.Worker, p *Entity) { p.Notice(w, "probe:a", "news", 4, nil) })
+		if !heard(4) || heard(5) {
+			t.Fatal("she has heard the fourth")
+		}
+	})
+}

@@ -18,6 +18,7 @@ type collect struct {
 	term    uint64 // of the table by which all were asked
 	have    Coverage
 	sum     game.Tally
+	answers int
 	again   time.Time // ask all again if it is not complete by then
 }
 
@@ -127,7 +128,10 @@ func (h *Home) tallied(w *shard.Worker, e *envelope.Envelope) {
 		c.have[i] |= have[i]
 	}
 	tally.Merge(&c.sum, sum)
-	if !c.have.full() {
+	if c.answers++; !c.have.full() {
+		if c.answers >= len(h.d.Replica.Router.Table().Nodes) { // what is missing is on its way
+			c.again = earlier(c.again, w.Now().Add(collectSoon))
+		}
 		return
 	}
 	round := e.Event

@@ -236,3 +236,16 @@ func TestNoticesAreToldAgainWhenTheTableChanges(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsOnItsWayIsAskedForSoon(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		asked := r.collects()
+		r.post(tallied(asked[0], 1, third(0), 1, "a"))
+		r.post(tallied(asked[0], 1, third(1), 10, "b"))
+		r.post(tallied(asked[0], 1, Coverage{}, 0, "c"))
+		time.Sleep(collectSoon + 2*time.Millisecond)
+		if again := r.askedAgain(); len(again) != 3 {
+			t.Fatalf("asked again %+v", again)
+		}
+	})
+}
