@@ -49,6 +49,7 @@ func NewPacer(o PacerOptions) *Pacer {
 }
 
 const (
+	burst     = 10 * time.Millisecond  // how far what was begun may be ahead of the rate: workers look at the clock now and then
 	stale     = 10 * time.Second       // then a whole state that was begun is taken to have ended
 	urgentGap = 100 * time.Microsecond // between the turns of urgent ones
 )
@@ -61,15 +62,15 @@ func (p *Pacer) begin(now time.Time, to envelope.NodeID, life uint64, urgent boo
 	room := p.room(to)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if room && (urgent || !p.paid.After(now)) && p.slot(now) {
+	if room && (urgent || !p.paid.After(now.Add(burst))) && p.slot(now) {
 		p.open[life] = now
 		return true, now
 	}
 	turn, gap, from := &p.turns[0], p.cost(p.average), now.Add(roomEvery)
 	if urgent {
 		turn, gap = &p.turns[1], urgentGap
-	} else if p.paid.After(from) {
-		from = p.paid
+	} else if free := p.paid.Add(-burst); free.After(from) {
+		from = free
 	}
 	if turn.Before(from) {
 		*turn = from

@@ -76,16 +76,19 @@ func TestWholeStatesShareARate(t *testing.T) {
 			const rate = 10 << 20
 			c := newCrowd(t, 300, size, PacerOptions{Rate: rate})
 			c.again()
-			bytes, wakes := 0, 0
+			bytes, wakes, began := 0, 0, c.now
 			for ms := 1; c.waiting() > 0; ms++ {
 				b, w := c.pass()
 				bytes, wakes = bytes+b, wakes+w
-				if limit := rate*ms/1000 + 16*size + 64<<10; bytes > limit && ms < 9000 { // then all are urgent
+				if limit := rate*ms/1000 + 16*size + 64<<10; bytes > limit {
 					t.Fatalf("%d bytes in %d ms", bytes, ms)
 				}
 				if ms > 20_000 {
 					t.Fatalf("%d of 300 wait after 20 s", c.waiting())
 				}
+			}
+			if took, ideal := c.now.Sub(began), time.Duration(300*size)*time.Second/rate; took > 2*ideal+300*time.Millisecond {
+				t.Fatalf("it took %v, the rate allows %v", took, ideal)
 			}
 			if wakes > 30*300 {
 				t.Fatalf("asked %d times", wakes)
