@@ -72,6 +72,7 @@ type Node struct {
 	policy     *replica.Policy
 	own        *owning
 	moves      *moves
+	minority   minority
 	installing sync.RWMutex // held while a table is put in force; see collecting
 	bulk       bulk
 	serving    chan struct{}
@@ -240,6 +241,7 @@ func (n *Node) Run(ctx context.Context) error {
 			case now := <-tick.C:
 				n.gateway.sweep(now)
 				n.tick(now)
+				n.lookForMajority(now)
 			}
 		}
 	})

@@ -60,7 +60,9 @@ func (w *Worker) mayAct(n int) bool {
 }
 
 // keepBack parks a message. Its memory is the parking's from now on.
-func (w *Worker) keepBack(it *item) {
+func (w *Worker) keepBack(it *item) { w.keepBackSince(it, w.now) }
+
+func (w *Worker) keepBackSince(it *item, at time.Time) {
 	p := &w.park
 	if len(p.items) >= actor.PerMailbox || p.count[it.env.Key] >= actor.PerReceiver {
 		w.refuse(it, actor.ErrFull)
@@ -69,7 +71,7 @@ func (w *Worker) keepBack(it *item) {
 	if p.count == nil {
 		p.count = map[string]int{}
 	}
-	p.items = append(p.items, parked{*it, w.now})
+	p.items = append(p.items, parked{*it, at})
 	if n, ok := p.count[it.env.Key]; ok {
 		p.count[it.env.Key] = n + 1
 	} else {
@@ -89,6 +91,21 @@ func (w *Worker) unpark(n int) {
 	p.count = map[string]int{}
 	for i := range p.items {
 		p.count[strings.Clone(p.items[i].env.Key)]++
+	}
+}
+
+// strayParked gives up what is parked for partitions that are not this node's any more: they have to go after their entities.
+func (w *Worker) strayParked(mine func(part uint16) bool) {
+	old := w.park.items
+	w.park.items, w.park.count = nil, nil
+	for i := range old {
+		switch it := &old[i]; {
+		case mine(it.env.Part):
+			w.keepBackSince(&it.item, it.at)
+		case it.env.Kind != envelope.Acked && w.all.opt.Stray != nil:
+			w.task(func(*Worker) { w.all.opt.Stray(&it.env) })
+			putBuf(it.buf)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
+	"gamed/internal/state"
 )
 
 // leased are workers whose lease a test ends and renews.
@@ -145,6 +146,32 @@ func TestALeaseThatEndsAmidABatchStopsIt(t *testing.T) {
 		if n := len(l.handled); n != leaseEvery-1 {
 			t.Fatalf("%d of a batch handled without a lease", n)
 		}
+	})
+}
+
+// TestParkedMessagesFollowTheirEntities: what is parked for a partition that goes to another node goes there, and is not let in
+// ahead of an entity that comes back.
+func TestParkedMessagesFollowTheirEntities(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := startLeased(t)
+		defer l.Close()
+		var strayed []uint64
+		l.opt.Stray = func(e *envelope.Envelope) { strayed = append(strayed, e.Ref) }
+		for ref := range uint64(6) {
+			l.post([]string{"chat/a", "chat/b"}[ref%2], ref)
+		}
+		synctest.Wait()
+		gone := PartitionOf("chat/a")
+		l.Each(func(w *Worker) {
+			w.Rebase(func(p uint16) bool { return p != gone }, func(NodeID) bool { return true }, func(string, uint16, *state.Change) {})
+		}, nil)
+		synctest.Wait()
+		if !slices.Equal(strayed, []uint64{0, 2, 4}) {
+			t.Fatalf("strayed %v", strayed)
+		}
+		l.grant(time.Hour)
+		time.Sleep(2 * parkEvery)
+		l.want("with a lease again", 1, 3, 5)
 	})
 }
 

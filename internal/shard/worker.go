@@ -170,6 +170,7 @@ func (w *Worker) Rebase(mine func(part uint16) bool, alive func(NodeID) bool, mo
 		})
 		w.remove(s)
 	}
+	w.strayParked(mine)
 }
 
 // With runs f for an entity in memory, as if it were a message: it keeps the entity from being idle.
