@@ -97,11 +97,14 @@ func (s *Store) Keep(part uint16, key string, term uint64, sections state.Sectio
 	s.Put(part, key, Copy{Term: term, Life: OwnState | term, Sections: sections}, now)
 }
 
-// Put keeps a copy from another store, as a retired one.
+// Put keeps a copy from another store, as a retired one, unless a newer one is here.
 func (s *Store) Put(part uint16, key string, kept Copy, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.part(part)
+	if old := c.entities[key]; old != nil && kept.Before(&old.Copy) {
+		return
+	}
 	c.entities[key] = &entityCopy{Copy: kept}
 	if c.retired.IsZero() {
 		c.retired = now
