@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"gamed/internal/cluster"
 	"gamed/internal/cluster/ownership"
 	"gamed/internal/envelope"
 	"gamed/internal/player"
@@ -33,7 +34,7 @@ func (n *Node) activated(a ownership.Activate) (later []func()) {
 		return nil
 	}
 	if a.Take {
-		n.take(a.Part, a.Fork)
+		n.take(a.Part, a.Fork && n.opt.Config.Policy != cluster.Quorum) // there only one side acts
 	}
 	for _, term := range a.Merge {
 		n.merge(a.Part, term)

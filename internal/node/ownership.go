@@ -143,6 +143,7 @@ func (n *Node) installed(t *shard.Table) {
 	was := n.degraded.Swap(on)
 	n.installing.Lock() // so that a sum is by one table, and nothing is activated meanwhile
 	n.own.mu.Lock()
+	n.own.busy.Store(true) // before the router follows the table: the workers ask what runs here
 	later := n.locked(ownership.Install{Table: t})
 	n.own.mu.Unlock()
 	n.installing.Unlock()
