@@ -70,7 +70,9 @@ func TestMergeOfRoomsThatWentOn(t *testing.T) {
 			there.ok("cyn", "join", nil)
 			there.ok("eve", "leave", nil) // she had no socket on the other side, or has it there
 			there.ok("ann", "say", text("lost"))
+			ref := there.ref
 			there.ok("ann", "say", text("lost too"))
+			there.ok("ann", "news", nil)
 			time.Sleep(time.Second)
 			here.ok("dan", "join", nil)
 			here.ok("bob", "say", text("kept"))
@@ -100,6 +102,17 @@ func TestMergeOfRoomsThatWentOn(t *testing.T) {
 			if slices.Sort(closed); !slices.Equal(closed, want2) {
 				t.Errorf("%s spoke last: closed %v, want %v", last, closed, want2)
 			}
+			next.post(call("ann", ref, "say", text("lost"))) // it was answered there, but the answer got lost
+			next.ref += 100
+			next.ok("ann", "news", nil)
+			if _, f := next.ok("zed", "who", nil); f.Int("n") != 2 {
+				t.Errorf("%s spoke last: a call that was answered is done again", last)
+			}
+			next.home(func(_ *shard.Worker, h *Home) {
+				if h.notices.last != 2 {
+					t.Errorf("%s spoke last: notice %d, want 2", last, h.notices.last)
+				}
+			})
 			missed := func(player string) bool {
 				t.Helper()
 				a, _ := next.resume(player, 5, 2)
