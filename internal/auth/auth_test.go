@@ -243,7 +243,7 @@ func TestKeyFiles(t *testing.T) {
 		}
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		if s := fmt.Sprintf(verb, k); strings.Contains(s, secret) || strings.Contains(s, fmt.Sprint(k.secret)) {
+		if s := fmt.Sprintf(verb, k); strings.Contains(s, secret) || strings.Contains(s, string(k.secret)) {
 			t.Errorf("%s shows the secret", verb)
 		}
 	}

@@ -53,20 +53,28 @@ func (s *Server) admit(a arrival) {
 		s.turnAway(a, refuseFull)
 		return
 	}
-	if why, ok := s.gate.enter(a.remote.Addr(), s.clock.now()); !ok {
-		s.turnAway(a, why)
-		return
+	proxied := s.balancer(a.remote.Addr()) // then the gate waits for the client's address
+	if !proxied {
+		if why, ok := s.gate.enter(a.remote.Addr(), s.clock.now()); !ok {
+			s.turnAway(a, why)
+			return
+		}
 	}
-	if err := s.begin(a); err != nil {
+	if err := s.begin(a, proxied); err != nil {
 		s.log.Error("cannot serve a connection", "addr", a.remote.String(), "err", err)
-		s.gate.leave(a.remote.Addr())
+		if !proxied {
+			s.gate.leave(a.remote.Addr())
+		}
 		a.close()
 	}
 }
 
 // begin starts a connection. An error leaves it to the caller to close the socket.
-func (s *Server) begin(a arrival) error {
+func (s *Server) begin(a arrival, behind bool) error {
 	c := &Conn{id: ids.Add(1), srv: s, remote: compact(a.remote)}
+	if behind {
+		c.proxy = proxyAwaited
+	}
 	serve, err := s.equip(c, a)
 	if err != nil {
 		return err

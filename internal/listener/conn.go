@@ -49,6 +49,7 @@ type Conn struct {
 	upgrade bool    // reading stopped to begin TLS
 	leaving bool    // reading stopped at bye, what came before it is not answered yet
 	saidBye bool    // the handler knows, and closes
+	proxy   proxied // how it came; constant once its first bytes were read
 	wire
 	attached any    // constant after Handler.Hello
 	begun    []byte // the beginning of a frame whose rest has not come
@@ -56,9 +57,10 @@ type Conn struct {
 	heard atomic.Int64 // when the last whole frame came
 
 	bucket bucket
-	left   int32 // how much is read and thrown away before the socket closes
+	debt   atomic.Int64 // what the player's earlier connections used up, to be added to bucket
+	left   int32        // how much is read and thrown away before the socket closes
 
-	remote compactAddr // constant
+	remote compactAddr // constant once the first bytes were read
 	tick   uint16      // the slot in the clock's wheel, guarded by clock.mu, as due
 	due    int64
 

@@ -41,7 +41,17 @@ func (c *Conn) input(b []byte) bool {
 			b = append(c.begun, b...)
 			c.begun = nil
 		}
+		if c.proxy == proxyAwaited {
+			var ok bool
+			if b, ok = c.unwrap(b); !ok || len(b) == 0 {
+				return ok
+			}
+		}
 		if !c.sniff(b) {
+			return false
+		}
+		if c.talk != dialectNone && !c.mayBePlain() {
+			c.finishWith(ending{reason: ReasonPlain, code: protocol.CodeForbidden, text: "TLS only: this port speaks TLS 1.3", retryMS: retryNever})
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"gamed/game"
@@ -46,6 +47,7 @@ func (c *Conn) judge(in *intake, body []byte) bool {
 // charge counts a frame against the rate and says whether it may pass. A call that may not is answered; anything else over
 // the rate is dropped and counted.
 func (c *Conn) charge(in *intake, kind protocol.Kind, ref uint64) bool {
+	c.settleDebt(in.now)
 	ok, wait, sustained := c.bucket.take(in.now, c.srv.rate)
 	switch {
 	case ok:
@@ -96,7 +98,27 @@ func (c *Conn) hello(in *intake, body []byte) {
 	default:
 		c.player, c.role = h.Name, game.AnyRole
 	}
+	if e, turned := c.srv.turns(h); turned {
+		in.stop, in.end = true, e
+		return
+	}
 	c.admit(in.now, h)
+}
+
+// turns says whether a good HELLO is turned away all the same: the node is being emptied, or is short of memory, when who has no
+// session yet goes first.
+func (s *Server) turns(h protocol.Hello) (ending, bool) {
+	if turn := s.turning.Load(); turn != nil {
+		return (*turn)(), true
+	}
+	if s.o.Pressure == nil {
+		return ending{}, false
+	}
+	if p := s.o.Pressure(); p == PressureNone || p == PressureHigh && h.Session != "" {
+		return ending{}, false
+	}
+	return ending{reason: ReasonShed, code: protocol.CodeUnavailable, text: "the node is short of memory: go on at another one",
+		retryMS: 2*retrySoon + rand.Int64N(4*retrySoon)}, true
 }
 
 // admit makes the connection one that waits for WELCOME.
@@ -110,6 +132,9 @@ func (c *Conn) admit(now int64, h protocol.Hello) {
 	c.phase.Store(uint32(phaseLogin))
 	c.mu.Unlock()
 	c.handed = true
+	if c.srv.rate.interval > 0 {
+		c.srv.tabs.open(c, now)
+	}
 	c.srv.leaveEarly(c)
 	c.srv.clock.put(c, now+int64(c.srv.o.WelcomeTimeout))
 	c.srv.h.Hello(c, h)

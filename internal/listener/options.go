@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -21,6 +22,16 @@ type Identity struct {
 	Role   string // "" without one
 }
 
+// Pressure is how short of something a process is.
+type Pressure uint8
+
+// The levels.
+const (
+	PressureNone Pressure = iota
+	PressureHigh          // no new sessions
+	PressureFull          // no logins
+)
+
 // Options are a Server's settings. Zero values of durations, sizes and caps stand for the defaults of DefaultOptions; Rate 0 is
 // no limit.
 type Options struct {
@@ -28,6 +39,16 @@ type Options struct {
 	Listener net.Listener // used instead of Addr when set; its connections must be TCP
 
 	TLS *tls.Config // nil: a first byte of 0x16 is garbage. The minimum is raised to TLS 1.3
+
+	// TLSOnly turns away whoever comes without TLS, but for those on this machine and behind ProxyNetworks.
+	TLSOnly bool
+
+	// ProxyNetworks are those of load balancers: a connection from there must begin with a PROXY protocol v2 header, whose client's
+	// address then counts. Headers from elsewhere are garbage.
+	ProxyNetworks []netip.Prefix
+
+	// Pressure says how short of memory the process is; nil: never. It is asked at each HELLO.
+	Pressure func() Pressure
 
 	// Authenticate judges a token; nil: names are believed, and everybody has game.AnyRole. When it refuses, the code
 	// (bad_token, expired_token, unavailable) and the error's text go to the client, so it must not tell secrets. It is
@@ -44,7 +65,7 @@ type Options struct {
 	OutboxBytes int // bound of a connection's outbox, and of what is held for it before WELCOME
 	SendBuffer  int // the kernel's buffer of each socket; below 0: as the kernel likes
 
-	Rate, Burst int // frames a second and at once, per connection; 0: no limit
+	Rate, Burst int // frames a second and at once, per player, whose connections share it; 0: no limit
 
 	MaxConns     int // open connections in all; default: what the limit of open files leaves
 	MaxEarly     int // connections before HELLO, at most half of MaxConns; one more ends the oldest of them

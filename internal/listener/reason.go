@@ -15,6 +15,9 @@ const (
 	ReasonGarbage                // the first byte belongs to no dialect
 	ReasonReserved               // "GET ", kept for WebSocket
 	ReasonTLS                    // the TLS handshake or stream failed
+	ReasonProxy                  // no PROXY header from a load balancer
+	ReasonPlain                  // no TLS where it is asked for; told with a GOAWAY forbidden
+	ReasonShed                   // turned away for want of memory; told with a GOAWAY unavailable
 	ReasonCrowded                // oldest silent socket while too many have not said HELLO
 	ReasonBadFrame
 	ReasonFrameTooLarge
@@ -38,7 +41,7 @@ const (
 
 var reasonNames = [reasons]string{
 	ReasonPeer: "peer", ReasonReset: "reset", ReasonBye: "bye", ReasonClosed: "closed", ReasonStopped: "stopped",
-	ReasonGarbage: "garbage", ReasonReserved: "reserved", ReasonTLS: "tls", ReasonCrowded: "crowded",
+	ReasonGarbage: "garbage", ReasonReserved: "reserved", ReasonTLS: "tls", ReasonProxy: "proxy", ReasonPlain: "plain", ReasonShed: "shed", ReasonCrowded: "crowded",
 	ReasonBadFrame: string(protocol.CodeBadFrame), ReasonFrameTooLarge: string(protocol.CodeFrameTooLarge),
 	ReasonBadVersion: string(protocol.CodeBadVersion), ReasonBadName: string(protocol.CodeBadName),
 	ReasonBadToken: string(protocol.CodeBadToken), ReasonExpiredToken: string(protocol.CodeExpiredToken),
@@ -58,7 +61,7 @@ func (r Reason) String() string {
 
 // lingers says that the client may still be reading and is given the time for it.
 func (r Reason) lingers() bool {
-	return r != ReasonPeer && r != ReasonReset && r != ReasonStopped && r != ReasonCrowded
+	return r != ReasonPeer && r != ReasonReset && r != ReasonStopped && r != ReasonCrowded && r != ReasonProxy
 }
 
 // reasonOf is the reason of a GOAWAY with that code.

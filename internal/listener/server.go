@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,10 @@ type Server struct {
 	rate  rateLimit
 	pace  *rate.Limiter
 	gate  gate
+	tabs  tabs
 	words map[string]*word
+
+	turning atomic.Pointer[func() ending] // how HELLO is answered once Shutdown was called
 
 	open    sync.WaitGroup // the connections
 	running sync.WaitGroup // the goroutines of Run, and drainers
@@ -71,6 +75,7 @@ func New(o Options, h Handler) (*Server, error) {
 	s := &Server{o: o, h: h, port: p, m: m, log: o.Logger, clock: newClock(), rate: newRate(o.Rate, o.Burst),
 		pace: rate.NewLimiter(rate.Limit(o.AcceptRate), o.AcceptRate), words: wordTable(o.Words)}
 	s.gate.init(o)
+	s.tabs.init()
 	s.all.kind, s.early.kind = inAll, inEarly
 	return s, nil
 }
@@ -98,10 +103,6 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.accept(ctx)
 	release()
 	_ = s.port.Close()
-	if ctx.Err() == nil && s.refusing() {
-		<-ctx.Done() // Shutdown closed the port; the connections go on until it is done with them
-		err = nil
-	}
 	s.stopAccepting()
 	for _, c := range s.conns() {
 		c.abandon(ReasonStopped)
@@ -118,31 +119,33 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// Shutdown takes no more connections, sends each one GOAWAY with the code and what retry says (milliseconds; called once per
-// connection, so that it can spread the return), and waits until all are closed or ctx ends; then it returns ctx's error.
+// Shutdown sends each connection GOAWAY with the code and what retry says (milliseconds; called once per connection, from any
+// goroutine, so that it can spread the return), and waits until all that there were are closed or ctx ends; then it returns ctx's
+// error. The port stays open until Run ends: who comes meanwhile gets the same GOAWAY as answer to HELLO, and learns where to go.
 func (s *Server) Shutdown(ctx context.Context, code protocol.Code, reason string, retry func() int64) error {
-	s.stopAccepting()
-	_ = s.port.Close()
-	for _, c := range s.conns() {
+	turn := func() ending { return ending{reason: reasonOf(code), code: code, text: reason, retryMS: retry()} }
+	s.turning.Store(&turn)
+	conns := s.conns()
+	for _, c := range conns {
 		c.Goaway(code, reason, retry())
 	}
 	t := time.NewTicker(10 * time.Millisecond)
 	defer t.Stop()
-	for s.Count() > 0 {
+	for {
+		conns = slices.DeleteFunc(conns, func(c *Conn) bool { return phase(c.phase.Load()) == phaseClosed })
+		if len(conns) == 0 {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("listener: %d connections still open: %w", s.Count(), ctx.Err())
+			return fmt.Errorf("listener: %d connections still open: %w", len(conns), ctx.Err())
 		case <-t.C:
 		}
 	}
-	return nil
 }
 
-func (s *Server) refusing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
+// Close closes the port of a Server that was never run.
+func (s *Server) Close() { _ = s.port.Close() }
 
 func (s *Server) stopAccepting() {
 	s.mu.Lock()

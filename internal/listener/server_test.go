@@ -115,10 +115,9 @@ func TestShutdown(t *testing.T) {
 	if err := <-done; err != nil || len(seen) != 30 {
 		t.Fatalf("%v, %d different retry_ms", err, len(seen))
 	}
-	if conn, err := net.Dial("tcp", s.Addr().String()); err == nil {
-		_ = conn.Close()
-		t.Fatal("still accepts")
-	}
+	late := dial(t, s) // is told where to go, instead of finding the door shut
+	late.send(helloFrame("late"))
+	late.expectGoaway(protocol.CodeDraining)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.closed {

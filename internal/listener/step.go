@@ -115,6 +115,9 @@ func (c *Conn) conclude(err error, buf []byte) turn {
 
 	c.srv.leaveEarly(c)
 	if c.handed {
+		if c.srv.rate.interval > 0 {
+			c.srv.tabs.close(c, c.srv.clock.now())
+		}
 		c.srv.h.Closed(c, e.reason)
 	}
 	c.begun = nil

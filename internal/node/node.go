@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,7 @@ type Node struct {
 	events     events
 	conflicts  *conflicts
 	secrets    *secrets
+	memory     *memory
 	dead       actor.DeadLetters
 	copies     *replica.Store
 	gate       *tally.Gate
@@ -118,6 +120,7 @@ func New(opt Options) (*Node, error) {
 		n.cancel()
 		return nil, err
 	}
+	n.memory = newMemory(reg)
 	var err error
 	if n.secrets, err = loadSecrets(&n.opt.Config, n.log, reg); err != nil {
 		return fail(err)
@@ -126,7 +129,7 @@ func New(opt Options) (*Node, error) {
 	if err != nil {
 		return fail(err)
 	}
-	undo = append(undo, func() { n.stopListener(protocol.CodeShutdown, "the node could not start") })
+	undo = append(undo, n.listener.Close)
 	n.cluster, err = cluster.New(cluster.Options{
 		Name: cfg.Node, Cluster: cfg.Cluster, MeshAddr: cfg.Mesh, GossipAddr: cfg.Gossip, AdvertiseHost: cfg.Advertise,
 		PlayersAddr: n.playersAddr(), AdminAddr: cfg.Admin, Join: cfg.Join, Expect: cfg.Expect, Policy: cfg.Policy, Version: opt.Version, Log: opt.Log,
@@ -176,6 +179,12 @@ func (n *Node) listenerOptions(words []game.Word, reg prometheus.Registerer) lis
 	o.Addr, o.Rate, o.Burst, o.Heartbeat = cfg.Listen, cfg.RateLimit, 2*cfg.RateLimit, cfg.Heartbeat
 	o.Words, o.Logger, o.Registerer, o.Addrs = words, n.log, reg, n.otherPlayersAddrs
 	o.TLS, o.Authenticate = n.secrets.playersTLS(), n.secrets.authenticate()
+	o.TLSOnly, o.Pressure = o.TLS != nil && !cfg.Insecure, n.memory.pressure
+	for _, network := range cfg.ProxyNetworks {
+		if p, err := netip.ParsePrefix(network); err == nil { // config has judged it
+			o.ProxyNetworks = append(o.ProxyNetworks, p.Masked())
+		}
+	}
 	return o
 }
 
@@ -231,6 +240,7 @@ func (n *Node) Run(ctx context.Context) error {
 	run("listener", n.listener.Run)
 	run("admin", n.admin.Run)
 	n.wg.Go(func() { n.secrets.watch(inner) })
+	n.wg.Go(func() { n.memory.watch(inner) })
 	n.wg.Go(func() {
 		tick := time.NewTicker(sweepEvery)
 		defer tick.Stop()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -335,4 +336,101 @@ func TestEverythingOn(t *testing.T) {
 	if text := a.log.String(); !strings.Contains(text, "certificate") {
 		t.Error("it is not in the log")
 	}
+}
+
+// TestDrainedNodeTellsWhereToGo: a node that was emptied and stays answers who comes with where to go, instead of a shut door.
+func TestDrainedNodeTellsWhereToGo(t *testing.T) {
+	t.Parallel()
+	a := start(t, "--node", "a")
+	b := start(t, "--node", "b", "--join", a.Gossip)
+	await(t, "a cluster of two", func() bool {
+		return a.metric("gamed_cluster_table_nodes") == 2 && b.metric("gamed_cluster_table_nodes") == 2
+	})
+	in, w := mustLogin(t, a.Players, "ann", "")
+	if status := a.post(t, "/api/v1/nodes/a/drain", ""); status != 202 {
+		t.Fatalf("drain: %d", status)
+	}
+	if g, ok, err := in.last(); err != nil || !ok || g.Code != protocol.CodeDraining {
+		t.Fatalf("who was in: %+v %v", g, err)
+	}
+	for range 3 {
+		p := dial(t, a.Players)
+		if _, err := p.Write(hello("ann", w.Session)); err != nil {
+			t.Fatal(err)
+		}
+		if g, ok, err := p.last(); err != nil || !ok || g.Code != protocol.CodeDraining || len(g.Addrs) != 1 || g.Addrs[0] != b.Players {
+			t.Fatalf("who comes: %+v %v", g, err)
+		}
+	}
+	p := dial(t, b.Players)
+	if w, err := p.login("ann", w.Session); err != nil || !w.Resumed {
+		t.Errorf("there: %+v %v", w, err)
+	}
+}
+
+// TestPlayersBehindALoadBalancer: the header is needed from the networks stated, and is not taken from others.
+func TestPlayersBehindALoadBalancer(t *testing.T) {
+	t.Parallel()
+	header := append([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c"), 203, 0, 113, 7, 127, 0, 0, 1, 1, 2, 3, 4)
+	behind, direct := start(t, "--proxy-networks", "127.0.0.0/8"), start(t, "--proxy-networks", "10.0.0.0/8")
+	enter := func(n *node, first []byte) error {
+		p := dial(t, n.Players)
+		if _, err := p.Write(append(append([]byte{}, first...), hello("ann", "")...)); err != nil {
+			return err
+		}
+		_, err := p.next(protocol.KindWelcome)
+		return err
+	}
+	if err := enter(behind, header); err != nil {
+		t.Error(err)
+	}
+	if err := enter(behind, nil); err == nil {
+		t.Error("from the balancer without a header: taken")
+	}
+	if err := enter(direct, header); err == nil {
+		t.Error("a header from elsewhere: taken")
+	}
+	if err := enter(direct, nil); err != nil {
+		t.Error(err)
+	}
+	await(t, "it is counted", func() bool { return behind.metric(closedBy("proxy")) == 1 && direct.metric(closedBy("garbage")) == 1 })
+}
+
+// TestSheddingUnderAMemoryLimit: a node that may use little memory turns new players away before it is killed, tells them to
+// go elsewhere, and those who are in play on.
+func TestSheddingUnderAMemoryLimit(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(gamed)
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT=16MiB") // an empty node uses most of it
+	n := startAs(t, cmd)
+	in, _ := mustLogin(t, n.Players, "ann", "")
+	var crowd []*peer
+	turned := 0
+	for i := 0; i < 6000 && turned < 3; i++ {
+		p, err := connect(n.Players)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crowd = append(crowd, p)
+		name := fmt.Sprintf("crowd-%d", i)
+		if _, err = p.login(name, ""); err != nil {
+			if !strings.Contains(err.Error(), string(protocol.CodeUnavailable)) {
+				t.Fatalf("%s: %v", name, err)
+			}
+			turned++
+		}
+		if r, err := in.call(uint64(i)+1, "echo:", "e", nil); err != nil || r.Status != protocol.CodeOK && r.Status != protocol.CodeRateLimited {
+			t.Fatalf("who is in: %v %v", r.Status, err)
+		}
+	}
+	defer func() {
+		for _, p := range crowd {
+			_ = p.Close()
+		}
+	}()
+	if turned < 3 {
+		t.Fatalf("nobody was turned away; pressure %v, used %v", n.metric("gamed_node_memory_pressure"), n.metric("gamed_node_memory_used_bytes"))
+	}
+	t.Logf("turned away after %d players", len(crowd))
+	await(t, "it is counted", func() bool { return n.metric(closedBy("shed")) >= 1 })
 }
