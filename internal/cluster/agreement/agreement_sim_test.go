@@ -54,7 +54,7 @@ func simulate(seed uint64) *sim {
 	s := newSim(seed, Config{Search: true}, slots)
 	if seed%3 == 0 {
 		s.cfg.Expect = slots/2 + 1
-		s.cfg.Quorum = seed%2 == 0
+		s.cfg.Quorum = seed%6 != 0
 	}
 	s.drop = 0.05
 	for i := range slots {
@@ -79,6 +79,10 @@ func (s *sim) fault() {
 			s.forget(fmt.Sprintf("gamed-%d", slot+1))
 		}
 		s.start(slot)
+		return
+	}
+	if s.cfg.Quorum && s.rnd.IntN(2) == 0 {
+		s.vote(l)
 		return
 	}
 	switch s.rnd.IntN(12) {
@@ -139,6 +143,28 @@ func (s *sim) fault() {
 			return // there it is his vote
 		}
 		s.forget(fmt.Sprintf("gamed-%d", slot+1))
+	}
+}
+
+// vote makes majorities hard to tell: single links fail and come back, nodes forget what they agreed to.
+func (s *sim) vote(l *life) {
+	o := s.rnd.IntN(len(s.lives))
+	switch s.rnd.IntN(4) {
+	case 0, 1:
+		s.split(l.slot, o)
+	case 2:
+		s.end(l, true)
+		s.after(s.between(0, 500*time.Millisecond), func() {
+			if s.lives[l.slot] == nil && !s.quiet {
+				s.start(l.slot)
+			}
+		})
+	case 3:
+		delete(s.cut, [2]int{l.slot, o})
+		delete(s.cut, [2]int{o, l.slot})
+		if o := s.lives[o]; o != nil && o != l {
+			s.connect(l, o)
+		}
 	}
 }
 
@@ -251,6 +277,7 @@ func (s *sim) converge(limit time.Duration) {
 		}
 	}
 	for _, l := range s.lives {
+		s.logf("%s has %+v, leaves %v, waits until %v, pending %+v, lease %+v, ahead %v", l.id, l.m.force, l.m.leaving, l.m.held, l.m.pending, l.m.lease, l.m.ahead != nil)
 		for _, p := range l.m.linked() {
 			s.logf("%s knows %+v", l.id, *p)
 		}

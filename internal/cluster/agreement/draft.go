@@ -248,8 +248,8 @@ func (d *draft) leavers(t *shard.Table) (out []shard.Missing) {
 	return out
 }
 
-// drained says whether a node had nothing any more, and wanted it so.
+// drained says whether a node had nothing any more, wanted it so, and had heard that it is so: until then it serves.
 func (m *Machine) drained(t *shard.Table, i uint16) bool {
 	p := m.peers[t.Nodes[i]]
-	return p != nil && (p.left || p.draining) && !slices.Contains(t.Owner[:], i) && !slices.Contains(t.Backup[:], i)
+	return p != nil && (p.left || p.draining) && p.last == t.Hash && !slices.Contains(t.Owner[:], i) && !slices.Contains(t.Backup[:], i)
 }

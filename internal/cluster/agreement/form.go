@@ -2,6 +2,7 @@ package agreement
 
 import (
 	"fmt"
+	"slices"
 
 	"gamed/internal/shard"
 )
@@ -112,6 +113,12 @@ func (m *Machine) majority(nodes []shard.NodeID, counts func(shard.NodeID, *peer
 // the one before agreed to. Nor does who has a newer table: it has agreed to that one.
 func (m *Machine) inReach(id shard.NodeID, p *peer) bool {
 	return id == m.self || p != nil && p.linked && !p.left && !p.position.newer(PositionOf(m.table))
+}
+
+// outvoted says whether a majority may have gone on without this node, under the table that it knows of and is not in; unless all who
+// are in that one are accounted for.
+func (m *Machine) outvoted() bool {
+	return m.overtaken() && slices.ContainsFunc(m.ahead.Nodes, func(id shard.NodeID) bool { return !m.accounted(id) })
 }
 
 // accounted says whether a node can act no more, on better grounds than that its port refuses, which a firewall can do as well: it

@@ -21,7 +21,8 @@ type peer struct {
 
 	reported  bool // since the link is up
 	position  Position
-	belongs   bool // it is in its own table
+	last      uint64 // hash of the table it reported last, also when the link is down
+	belongs   bool   // it is in its own table
 	ahead     uint64
 	contested bool
 	inForce   bool
@@ -116,6 +117,7 @@ func (m *Machine) report(ev Report) {
 		m.changed = m.now
 	}
 	p.reported, p.position, p.contested, p.draining = true, ev.Position, ev.Contested, ev.Draining
+	p.last = ev.Position.Hash
 	p.belongs, p.ahead, p.inForce, p.readyAt = ev.Member, ev.Ahead, ev.InForce, m.now+max(ev.Fence, 0)
 	p.links = append(p.links[:0], ev.Links...)
 	if ev.Sent > p.answered && ev.Sent <= m.now {

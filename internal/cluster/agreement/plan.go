@@ -14,8 +14,8 @@ import (
 func (m *Machine) propose() {
 	members, removed := m.members()
 	rival := m.rival()
-	if m.cfg.Quorum && m.table.Term > 0 && (!m.majority(m.table.Nodes, m.inReach) || !m.force.committed && rival == nil || m.overtaken()) {
-		return // or a majority may have gone on without this node
+	if m.cfg.Quorum && m.table.Term > 0 && (!m.majority(m.table.Nodes, m.inReach) || !m.force.committed && rival == nil || m.outvoted()) {
+		return
 	}
 	if m.healed && m.now-m.installed < healedMax && !m.spread() {
 		return
