@@ -38,7 +38,7 @@ func (d *demo) picture(ctx context.Context, by []*demoNode) picture {
 		p.lost += b.lost.Load()
 	}
 	for _, n := range by {
-		counts := counters(ctx, n.addrs.Admin, "gamed_ownership_conflicts_total", "gamed_ownership_partitions_merged_total")
+		counts := counters(ctx, n.addrs.Admin, "gamed_conflicts_total", "gamed_ownership_partitions_merged_total")
 		p.conflicts += counts[0]
 		p.merged += counts[1]
 	}
