@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ const (
 	bulkRate   = 32 << 20 // bytes a second, to all nodes
 	bulkBurst  = time.Millisecond
 	creditWait = time.Second // without a credit for so long, what was under way is taken to be lost
+	forgetWay  = time.Minute // after the last sign of life: the node is gone
 	maxCredit  = 4 << 20     // bytes in one credit
 )
 
@@ -44,7 +46,8 @@ func (b *bulk) take(to shard.NodeID, bytes int, now time.Time) (pause time.Durat
 		if b.peers == nil {
 			b.peers = map[shard.NodeID]*way{}
 		}
-		w = &way{}
+		maps.DeleteFunc(b.peers, func(_ shard.NodeID, old *way) bool { return now.Sub(old.heard) > forgetWay && old.freed == nil })
+		w = &way{heard: now}
 		b.peers[to] = w
 	}
 	if w.bytes > 0 && now.Sub(w.heard) >= creditWait {

@@ -274,6 +274,12 @@ func TestQueueFull(t *testing.T) {
 	if q := a.Peers()[0].QueuedBytes; q > 1<<20 || q < 1<<19 {
 		t.Errorf("%d bytes queued, want at most 1 MiB and not far below", q)
 	}
+	if q, up := a.Backlog(z.self()); !up || q > 1<<20 || q < 1<<19 {
+		t.Errorf("a backlog of %d bytes, link up: %v", q, up)
+	}
+	if q, up := a.Backlog(NodeID{Name: "nobody", Boot: 1}); up || q != 0 {
+		t.Errorf("a backlog of %d bytes to nobody, link up: %v", q, up)
+	}
 	if v, _ := a.metric("dropped_total", "data", "busy"); v < 50 {
 		t.Errorf("dropped_total busy: %v", v)
 	}
