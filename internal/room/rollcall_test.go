@@ -85,7 +85,7 @@ func TestARelayHeedsTheNewestHome(t *testing.T) {
 			g.relays.Handle(&envelope.Envelope{Kind: envelope.Push, Term: term, Topic: topic, Offset: offset, Payload: protocol.AppendPush(nil, topic, offset, "said", nil)})
 		}
 		push(2, 5)
-		push(1, 6)
+		push(1, 8)
 		g.relays.Handle(&envelope.Envelope{Kind: envelope.Detach, Term: 1, Topic: topic, Conn: 1, From: "ann"})
 		g.relays.Handle(&envelope.Envelope{Kind: envelope.Attach, Term: 1, Topic: topic, Conn: 3, From: "bob", Offset: 3})
 		g.relays.Handle(&envelope.Envelope{Kind: envelope.Push, Term: 1, Topic: topic, Flags: envelope.FlagResync, Offset: 9})
