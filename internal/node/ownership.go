@@ -188,6 +188,7 @@ func (n *Node) putInForce(t *shard.Table) {
 	h.old = n.router.Table()
 	n.own.since = now
 	n.own.forked = n.own.forked || n.degraded.Load()
+	n.own.busy.Store(true) // before a message can pass by the new table
 	n.router.Install(t)
 	released := make(chan struct{})
 	n.workers.Each(func(w *shard.Worker) {

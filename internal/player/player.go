@@ -126,7 +126,7 @@ func (p *Entity) Wake(w *shard.Worker) {
 	if s := p.s; s != nil && !s.unseen.IsZero() && !s.unseen.After(now) {
 		p.askGateway(now)
 	}
-	p.o.Again(p.d.Replica, now, p.key, p.whole)
+	p.o.Due(p.d.Replica, now, p.key, p.whole)
 	p.finish(w)
 }
 

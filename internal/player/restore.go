@@ -179,6 +179,7 @@ func (p *Entity) Rebase(w *shard.Worker, alive func(envelope.NodeID) bool) {
 		p.cut(w)
 	}
 	p.abandonCalls(w, alive)
+	p.o.Told()
 	if p.kept() {
 		p.o.Again(p.d.Replica, w.Now(), p.key, p.whole)
 	}

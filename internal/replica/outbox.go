@@ -43,6 +43,7 @@ type Policy struct {
 // Outbox holds what an entity sends until the backup has everything the entity changed before it. It belongs to one entity and
 // thereby to one goroutine. The zero value is ready.
 type Outbox struct {
+	token    uint64 // own term of the partition in the table that the entity was told of last; 0: in the one in force
 	life     uint64 // later outboxes of this node have a larger one; 0: nothing was changed yet
 	seq      uint64 // the last number given, to a change or a piece of a whole state
 	last     uint64 // of the last change
@@ -148,19 +149,26 @@ func (o *Outbox) send(p *Policy, s *sending) {
 type place struct {
 	part   uint16
 	term   uint64
-	mine   bool            // this node owns it: only an owner tells the backup anything
+	mine   bool            // this node owns it, and the entity was told so: only then the backup is told anything
 	backup envelope.NodeID // zero: there is none
 }
 
-func locate(p *Policy, key string) place {
+// locate looks into the table in force. It may be newer than the one that the entity was told of: if others owned the partition
+// between the two, what the entity has is old, and must not come to the backup under the new term.
+func (o *Outbox) locate(p *Policy, key string) place {
 	part, t := shard.PartitionOf(key), p.Router.Table()
 	owner, owned := t.OwnerOf(part)
 	backup, _ := t.BackupOf(part)
-	return place{part, t.PartTerm[part], owned && owner == p.Router.Self(), backup}
+	at := place{part, t.PartTerm[part], owned && owner == p.Router.Self(), backup}
+	if o.token == 0 {
+		o.token = at.term
+	}
+	at.mine = at.mine && o.token == at.term
+	return at
 }
 
 func (o *Outbox) replicate(p *Policy, now time.Time, key string, change *state.Change, whole func(*state.Change)) {
-	at := locate(p, key)
+	at := o.locate(p, key)
 	switch {
 	case !at.mine: // replaced: what waits is given up or sent again when the entity is told
 		o.changed(p, at.term, now)
@@ -236,7 +244,7 @@ func (o *Outbox) Acked(p *Policy, now time.Time, e *envelope.Envelope) {
 	case e.Flags&envelope.FlagMore != 0:
 		if f := o.fill; f != nil && f.came(e.Ref) {
 			o.progress = true
-			if at := locate(p, e.Key); at.mine && at.backup == o.backup {
+			if at := o.locate(p, e.Key); at.mine && at.backup == o.backup {
 				o.push(p, now, e.Key, at)
 			}
 		}
@@ -261,10 +269,19 @@ func (o *Outbox) release(p *Policy, ref uint64) {
 	}
 }
 
-// Again sends the whole state when the table names another backup, or when the backup has not answered for long; or goes on with
-// it. It is to be called when another table is in force, and at the Deadline.
+// Again is Due for an entity that is told of another table. What it has is its partition's state by that table.
 func (o *Outbox) Again(p *Policy, now time.Time, key string, whole func(*state.Change)) {
-	at := locate(p, key)
+	o.Told()
+	o.Due(p, now, key, whole)
+}
+
+// Told is Again for an entity without state: it owns its partition by the table in force.
+func (o *Outbox) Told() { o.token = 0 }
+
+// Due sends the whole state when the table names another backup, or when the backup has not answered for long; or goes on with
+// it. It is to be called at the Deadline.
+func (o *Outbox) Due(p *Policy, now time.Time, key string, whole func(*state.Change)) {
+	at := o.locate(p, key)
 	late := o.acked < o.seq && now.Sub(o.since) >= resendAfter
 	switch {
 	case !at.mine:
@@ -288,7 +305,7 @@ func (o *Outbox) Again(p *Policy, now time.Time, key string, whole func(*state.C
 	}
 }
 
-// Deadline is when Again must be called, if something waits.
+// Deadline is when Due must be called, if something waits.
 func (o *Outbox) Deadline() (time.Time, bool) {
 	at := o.since.Add(resendAfter)
 	if f := o.fill; f != nil {
@@ -303,7 +320,7 @@ func (o *Outbox) Deadline() (time.Time, bool) {
 // Drop tells the backup that the entity has left memory with no state. Nothing is sent again: an old copy of nothing does no
 // harm.
 func (o *Outbox) Drop(p *Policy, key string) {
-	at := locate(p, key)
+	at := o.locate(p, key)
 	if !at.mine || o.backup.IsZero() || at.backup != o.backup {
 		return
 	}

@@ -120,6 +120,30 @@ func TestAnOwnerThatWasReplacedSaysNothing(t *testing.T) {
 	}
 }
 
+// TestWhatAnEntityWasNotToldOf: others may have owned the partition between the table that the entity knows and the one in force. Until
+// it is told, the backup hears nothing of it under the new term.
+func TestWhatAnEntityWasNotToldOf(t *testing.T) {
+	e := newEntity(t, table(1, nodeA, nodeB))
+	e.message("x", 1)
+	e.ackAll()
+	e.replicated()
+	e.w.table = table(3, nodeA, nodeC) // by table 2 it was another's
+	e.message("y", 2)
+	e.now = e.now.Add(2 * resendAfter)
+	e.o.Due(&e.p, e.now, key, e.whole)
+	if rep := e.replicated(); len(rep) > 0 {
+		t.Fatalf("sent: %+v", rep)
+	}
+	e.wantLeft(1)
+	e.o.Told() // it was not
+	e.message("z", 3)
+	if rep := e.replicated(); len(rep) == 0 || rep[0].Term != 3 {
+		t.Fatalf("sent: %+v", rep)
+	}
+	e.ackAll()
+	e.wantLeft(1, 2, 3)
+}
+
 func TestAnOwnerThatOwnsAgainSendsTheWholeState(t *testing.T) {
 	e := newEntity(t, table(1, nodeB, nodeA)) // restored before the table is in force
 	e.message("x", 1)

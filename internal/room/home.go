@@ -137,7 +137,7 @@ func (h *Home) Wake(w *shard.Worker) {
 		h.confirm = time.Time{}
 		h.toNodes(&envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
 	}
-	h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
+	h.o.Due(h.d.Replica, w.Now(), h.key, h.whole)
 	h.finish(w)
 }
 

@@ -177,6 +177,7 @@ func (h *Home) Rebase(w *shard.Worker, alive func(envelope.NodeID) bool) {
 	if h.askAgain(w, true); len(h.rounds) == 0 {
 		h.retell(w.Now())
 	}
+	h.o.Told()
 	if !h.Idle(w) {
 		h.o.Again(h.d.Replica, w.Now(), h.key, h.whole)
 	}
