@@ -158,6 +158,9 @@ func (l *loop) install(t *shard.Table, made bool) {
 	}
 	l.c.metrics.table(t, l.self)
 	l.c.log.Info("table installed", "term", t.Term, "coordinator", t.Coordinator, "hash", fmt.Sprintf("%016x", t.Hash), "nodes", len(t.Nodes), "made_here", made)
+	if l.c.opt.Policy == Quorum && len(t.Nodes) == 2 {
+		l.c.loud.warn("two nodes", "two nodes under policy quorum: neither goes on without the other; start a third one", "term", t.Term)
+	}
 	l.c.table.Store(t)
 	l.c.opt.OnTable(t)
 	l.event(EventTable, shard.NodeID{Name: t.Coordinator}, fmt.Sprintf("term %d with %d nodes", t.Term, len(t.Nodes)))

@@ -7,8 +7,12 @@
 //   - The nodes of a table stand in the order of their seniority. The first that is not gone is the coordinator, and only the
 //     coordinator makes the next table, one term higher than every term it has heard of.
 //   - A table replaces another only if its (term, coordinator) is larger. A node that hears of such a table fetches it before
-//     it makes one itself. So two clusters that meet become one: the nodes of the side with the smaller table take the other
-//     one, do not find themselves in it, and wait for its coordinator to take them in.
+//     it makes one itself.
+//   - Lineage: a table names those that it follows. A node that serves takes only tables that it is in, and that follow its own
+//     or take its side in. When two sides of a split meet, the coordinator of the larger table makes one table of both, which
+//     names for each partition who has the other side's state; until it comes, the smaller side goes on with its own.
+//   - Never from nothing: a partition that neither its owner nor its backup can serve is nobody's until one of them comes back
+//     in the same life, or both are surely gone.
 //   - A node enters the table only with a working mesh link to the coordinator. It leaves the table when it said so, or when
 //     it is gone (see the method gone). A node whose link to us is down while another member still has one is not gone: one
 //     dead link between two live nodes moves nothing.
@@ -17,5 +21,9 @@
 //   - A partition's own term, the fencing token, becomes the table's term whenever its owner changes, and for all partitions
 //     at once when a node says that it knows a token that contradicts the table, as after a split.
 //   - Before the first table there is no seniority: the node with the lowest name among those that are linked makes it.
-//   - A gap between two steps means that this process was paused. It believes nobody to be gone until it listened again.
+//   - A gap between two steps means that this process was paused. It believes nobody to be gone until it listened again, and has
+//     no lease until the others have told it that its table still holds.
+//   - Quorum: a lease needs a majority of the table's members to have answered within 3 s. Who makes a table needs a majority in
+//     reach, that has the table before. A table that leaves out a node that may live is in force when that node's lease has
+//     surely ended. docs/adr/0010 tells why it is the lease that waits, and not the table.
 package agreement
