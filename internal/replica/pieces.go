@@ -2,6 +2,8 @@ package replica
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,7 +191,7 @@ func (s *Store) TakeRivals(part uint16) map[string]Copy {
 	return out
 }
 
-// Keys are those of a partition's copies.
+// Keys are those of a partition's copies, in order.
 func (s *Store) Keys(part uint16) (keys []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,20 +200,29 @@ func (s *Store) Keys(part uint16) (keys []string) {
 			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
 	return keys
 }
 
 // Peek gives one copy, and its state encoded.
 func (s *Store) Peek(part uint16, key string) (c Copy, whole *state.Change, ok bool) {
+	if c, ok = s.peek(part, key); ok {
+		whole = c.Sections.Change() // not under the lock: it takes its time
+		c.Sections = nil
+	}
+	return c, whole, ok
+}
+
+// peek gives one copy. The bytes of its sections are shared with the store, which never changes them.
+func (s *Store) peek(part uint16, key string) (c Copy, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if int(part) >= shard.Partitions || s.parts[part] == nil || s.parts[part].entities[key] == nil {
-		return c, nil, false
+		return c, false
 	}
 	c = s.parts[part].entities[key].Copy
-	whole = c.Sections.Change()
-	c.Sections = nil
-	return c, whole, true
+	c.Sections = maps.Clone(c.Sections)
+	return c, true
 }
 
 // Pieces are the envelopes that carry a whole state outside an outbox: e with its flags, payload, and, unless it is to Fill, its

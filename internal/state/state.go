@@ -4,6 +4,7 @@ package state
 
 import (
 	"errors"
+	"slices"
 	"unsafe"
 
 	"gamed/protocol"
@@ -50,14 +51,23 @@ func (c *Change) Append(dst []byte) []byte {
 	return append(protocol.AppendUint(dst, uint64(c.n)), c.b...)
 }
 
-// Change is the change that makes s of nothing.
+// Change is the change that makes s of nothing. Equal sections make the same one.
 func (s Sections) Change() *Change {
-	c := &Change{}
+	names, size := make([]string, 0, len(s)), 0
 	for name, value := range s {
-		c.Put(name, value)
+		names = append(names, name)
+		size += len(name) + len(value) + 2*longestHead
+	}
+	slices.Sort(names)
+	c := &Change{b: make([]byte, 0, size)}
+	for _, name := range names {
+		c.Put(name, s[name])
 	}
 	return c
 }
+
+// longestHead is the longest head of a name or value, in bytes.
+const longestHead = 5
 
 // Sections are those that a change puts. They alias it: it must not be reset.
 func (c *Change) Sections() Sections {

@@ -147,3 +147,21 @@ func FuzzApply(f *testing.F) {
 		}
 	})
 }
+
+// Equal states are encoded equally, so that a run of a simulation can be repeated.
+func TestEqualStatesAreEncodedEqually(t *testing.T) {
+	var first []byte
+	for range 20 {
+		s := Sections{}
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			s[name] = []byte(name)
+		}
+		b := s.Change().Append(nil)
+		if first == nil {
+			first = b
+		}
+		if !bytes.Equal(b, first) {
+			t.Fatalf("%q, then %q", first, b)
+		}
+	}
+}
