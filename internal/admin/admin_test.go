@@ -75,7 +75,8 @@ func (f *fake) add(kind string) {
 	defer f.mu.Unlock()
 	f.events = append(f.events, Event{Seq: uint64(len(f.events) + 1), Kind: kind, Node: "b"})
 }
-func (f *fake) Stats() Stats { return Stats{Node: "a", Term: 7, Sessions: 1} }
+func (f *fake) Limits() []Limit { return []Limit{{"connections", 10, 1}} }
+func (f *fake) Stats() Stats    { return Stats{Node: "a", Term: 7, Sessions: 1} }
 func (f *fake) note(what, id string) error {
 	if strings.HasPrefix(id, "no") {
 		return fmt.Errorf("%s %s: %w", what, id, ErrNotFound)

@@ -45,6 +45,7 @@ func (s *Server) routes() http.Handler {
 		return list(s.opt.Source.Events(after)), err
 	}))
 	mux.HandleFunc("GET /api/v1/stats", s.read(func(context.Context, *http.Request) (any, error) { return s.opt.Source.Stats(), nil }))
+	mux.HandleFunc("GET /api/v1/limits", s.read(func(context.Context, *http.Request) (any, error) { return list(s.opt.Source.Limits()), nil }))
 	mux.HandleFunc("GET /api/v1/events/stream", s.streamEvents)
 	mux.HandleFunc("GET /api/v1/stats/stream", s.streamStats)
 	mux.HandleFunc("POST /api/v1/nodes/{id}/drain", s.change("drain", http.StatusAccepted, s.opt.Source.Drain))
@@ -52,7 +53,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/v1/players/{id}/kick", s.change("kick", http.StatusOK, s.opt.Source.Kick))
 	mux.HandleFunc("POST /api/v1/rooms/{id}/close", s.change("close", http.StatusOK, s.opt.Source.CloseRoom))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "no such resource, or not with "+r.Method+": "+r.URL.Path, "resources are under /api/v1: members, table, locate, players, conflicts, events, stats")
+		fail(w, http.StatusNotFound, "no such resource, or not with "+r.Method+": "+r.URL.Path, "resources are under /api/v1: members, table, locate, players, conflicts, events, stats, limits")
 	})
 	return s.guard(mux)
 }

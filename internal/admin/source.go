@@ -27,6 +27,8 @@ type Source interface {
 	// Events are those kept with a Seq above after, oldest first.
 	Events(after uint64) []Event
 	Stats() Stats
+	// Limits are the bounds of this node and how much of each is taken.
+	Limits() []Limit
 	// Drain begins to empty a node and returns at once; the node stays.
 	Drain(ctx context.Context, node string) error
 	// Forget gives up a node that is missing: nobody waits for it any more, and what only it had is lost.
@@ -128,6 +130,13 @@ type Stats struct {
 	Forwarded   uint64      `json:"forwarded"`   // counter: messages sent to other nodes
 	Failed      uint64      `json:"failed"`      // counter: calls answered with a code other than ok
 	Nodes       []NodeStats `json:"nodes"`       // every node as last heard of
+}
+
+// Limit is a bound of the node, in the unit its name says; 0: none. Used is -1 where it is counted for each client by itself.
+type Limit struct {
+	Name  string `json:"name"`
+	Limit int64  `json:"limit"`
+	Used  int64  `json:"used"`
 }
 
 // NodeStats is one node in Stats.

@@ -77,6 +77,10 @@ func New(o Options, h Handler) (*Server, error) {
 	s.gate.init(o)
 	s.tabs.init()
 	s.all.kind, s.early.kind = inAll, inEarly
+	if err := s.showLimits(); err != nil {
+		_ = p.Close()
+		return nil, fmt.Errorf("listener: register metrics: %w", err)
+	}
 	return s, nil
 }
 

@@ -18,7 +18,8 @@ func newCheck(e *env) *cobra.Command {
 		Use:   "check",
 		Short: "Is the cluster well? (exit code 1 when not)",
 		Long: `Looks at readiness, members and the table of one node and lists what is wrong: a node that is not alive or does not answer, a
-partition without owner or without backup, an owner that is not a living member.`,
+partition without owner or without backup, an owner that is not a living member, a limit of which 85 % are taken. Then it shows the
+limits of that node.`,
 		Args: cobra.NoArgs,
 	}
 	a, o, w := addAPI(cmd, e), addOutput(cmd), addWatch(cmd)
@@ -32,21 +33,23 @@ partition without owner or without backup, an owner that is not a living member.
 				ready   admin.Readiness
 				members []admin.Member
 				table   admin.Table
+				limits  []admin.Limit
 			)
-			for path, v := range map[string]any{"/readyz": &ready, "/api/v1/members": &members, "/api/v1/table": &table} {
+			for path, v := range map[string]any{"/readyz": &ready, "/api/v1/members": &members, "/api/v1/table": &table, "/api/v1/limits": &limits} {
 				if err := a.get(path, v); err != nil {
 					return err
 				}
 			}
-			findings := examine(ready, members, table)
+			findings := append(examine(ready, members, table), nearlyFull(limits)...)
 			found = len(findings) > 0
-			return o.print(out, map[string]any{"ok": !found, "findings": findings}, func(out io.Writer) {
+			return o.print(out, map[string]any{"ok": !found, "findings": findings, "limits": limits}, func(out io.Writer) {
 				for _, f := range findings {
 					fmt.Fprintln(out, "✗", f)
 				}
 				if !found {
 					fmt.Fprintf(out, "✓ %d nodes, %d partitions owned, term %d\n", len(members), len(table.Partitions), table.Term)
 				}
+				showLimits(out, limits)
 			})
 		})
 		if err == nil && found {

@@ -241,6 +241,8 @@ type source struct {
 	ready bool
 	left  int // partitions of b
 	done  []string
+
+	limits []admin.Limit
 }
 
 func (s *source) Live() bool { return true }
@@ -286,6 +288,7 @@ func (s *source) Events(after uint64) []admin.Event {
 	}
 	return []admin.Event{{Seq: 1, Kind: "member_joined", Node: "b"}}
 }
+func (s *source) Limits() []admin.Limit { return s.limits }
 func (s *source) Stats() admin.Stats {
 	return admin.Stats{Time: time.Now(), Node: "a", Term: 4, Nodes: []admin.NodeStats{{Node: "a", State: "alive"}}}
 }
@@ -368,7 +371,7 @@ func TestLookAtACluster(t *testing.T) {
 		{"top --count 2", 0, []string{"term 4", "NODE"}},
 		{"top --count 1 -o json", 0, []string{`"node":"a"`}},
 		{"check", 0, []string{"✓ 2 nodes"}},
-		{"check -o json", 0, []string{`{"findings":[],"ok":true}`}},
+		{"check -o json", 0, []string{`{"findings":[],"limits":[],"ok":true}`}},
 		{"health", 0, []string{"ready"}},
 		{"version", 0, []string{"gamed "}},
 		{"version -o json", 0, []string{`"version":`}},
