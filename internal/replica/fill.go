@@ -16,6 +16,7 @@ const (
 	aheadPieces  = 16                   // that the backup has not confirmed
 	maxLater     = 4 << 20              // bytes of changes that wait for the whole state to be sent: then no more calls are taken
 	roomEvery    = 2 * time.Millisecond // how often a queue that is full is looked at
+	largeEvery   = 5 * time.Second      // how often a state that was too large is looked at
 	patience     = 10 * time.Second     // then a whole state that nobody waits for is as urgent as others
 )
 
@@ -85,6 +86,9 @@ func (o *Outbox) work(p *Policy, now time.Time, key string, at place, whole func
 // begin takes the whole state as it is now, if the pace allows.
 func (o *Outbox) begin(p *Policy, now time.Time, at place, whole func(*state.Change)) bool {
 	f := o.fill
+	if f.over && now.Before(f.due) {
+		return false
+	}
 	o.live(p, at.term)
 	urgent := o.acked < o.last || now.Sub(f.since) >= patience
 	ok, again := p.Pace.begin(now, at.backup, o.life, urgent)
@@ -100,7 +104,7 @@ func (o *Outbox) begin(p *Policy, now time.Time, at place, whole func(*state.Cha
 	if f.over = all.Len() > MaxState; f.over {
 		p.Pace.end(o.life)
 		p.Pace.tooLarge()
-		f.due = now.Add(resendAfter)
+		f.due = now.Add(largeEvery)
 		return false
 	}
 	size := p.PieceSize

@@ -171,9 +171,15 @@ func TestAStateThatIsTooLarge(t *testing.T) {
 	}
 	e.wantLeft()
 	e.long = 10
-	e.message("x", 2)
+	for range 3 {
+		e.message("x", 2)
+	}
+	if e.wholes != 1 {
+		t.Fatalf("the whole state was made %d times", e.wholes)
+	}
+	e.tick(largeEvery)
 	e.deliver(NewStore())
-	if e.wantLeft(1, 2); e.o.Full() {
+	if e.wantLeft(1, 2, 2, 2); e.o.Full() {
 		t.Fatal("still full")
 	}
 }
