@@ -254,3 +254,35 @@ func TestAGameDecidesWhichRoomGoesOn(t *testing.T) {
 		})
 	})
 }
+
+// A gateway is back that was taken for gone: members whose sockets are still there are to resume, or they hear nothing of the room.
+func TestSocketsOfANodeThatIsBackAreAskedFor(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.ok("ann", "join", nil)
+		asked := func() (n int) {
+			for _, s := range r.drain() {
+				if s.Key == "player/ann" && s.Flags&envelope.FlagConfirm != 0 {
+					n++
+				}
+			}
+			return n
+		}
+		table := func(back bool) {
+			r.home(func(w *shard.Worker, h *Home) {
+				w.With(key, func(e shard.Entity) { e.Rebase(w, func(n envelope.NodeID) bool { return back || n != far }) })
+			})
+		}
+		for i, c := range []struct {
+			back bool
+			want int
+		}{{true, 0}, {false, 0}, {false, 0}, {true, 1}, {true, 1}} {
+			if table(c.back); asked() != c.want {
+				t.Errorf("table %d: not asked %d times", i, c.want)
+			}
+		}
+		r.resume("ann", 9, 0)
+		if table(true); asked() != 0 {
+			t.Error("asked although she has resumed")
+		}
+	})
+}

@@ -39,7 +39,7 @@ func (h *Home) Restore(w *shard.Worker, sections state.Sections) {
 	if h.askAgain(w, true); len(h.rounds) == 0 {
 		h.retell(w.Now())
 	}
-	h.askUnsure()
+	h.askUnsure(h.d.Replica.Router.Table().Has)
 	for n := range h.nodes { // relays that are behind ask for the rest
 		h.o.ToNode(n, &envelope.Envelope{Kind: envelope.Push, Term: h.term(), Topic: h.topic, Flags: envelope.FlagResync, Offset: h.stream.Offset()})
 	}
@@ -173,7 +173,7 @@ func (h *Home) Rebase(w *shard.Worker, alive func(envelope.NodeID) bool) {
 		}
 	}
 	h.abandonCalls(w, alive)
-	h.askUnsure()
+	h.askUnsure(alive)
 	if h.askAgain(w, true); len(h.rounds) == 0 {
 		h.retell(w.Now())
 	}

@@ -58,10 +58,12 @@ func (h *Home) Unfork(w *shard.Worker) {
 	h.finish(w)
 }
 
-// askUnsure asks the entities of members on whom the sides of a split did not agree whether they are members.
-func (h *Home) askUnsure() {
+// askUnsure asks the entities of members whether they are members: of those on whom the sides of a split did not agree, and of those
+// without a socket whose gateway is there. It had been taken for gone; when its socket is still the player's, he does not know that
+// he hears nothing of the room.
+func (h *Home) askUnsure(alive func(envelope.NodeID) bool) {
 	for _, m := range h.members.order {
-		if m != nil && m.session == "" {
+		if m != nil && (m.session == "" || m.conn == 0 && alive(m.node)) {
 			h.o.Route(&envelope.Envelope{Kind: envelope.Cast, Key: envelope.PlayerPrefix + m.name, Topic: h.topic, Flags: envelope.FlagConfirm, From: h.key})
 		}
 	}
