@@ -251,6 +251,24 @@ func (g *gateway) out(e *envelope.Envelope) {
 	}
 }
 
+// linked makes good what was lost with the link before, when there is one to a node again: players' own streams and rooms' streams
+// that come from there.
+func (n *Node) linked(name string) {
+	t := n.router.Table()
+	from := func(part uint16) bool {
+		owner, ok := t.OwnerOf(part)
+		return ok && owner.Name == name && owner != n.router.Self()
+	}
+	for i := range n.gateway.shards {
+		for _, l := range n.gateway.shards[i].list() {
+			if from(l.part) {
+				n.gateway.doubt(l, time.Now().Add(goneFor))
+			}
+		}
+	}
+	n.relays.Linked(func(topic string) bool { return from(shard.PartitionOf(envelope.RoomKey(topic))) })
+}
+
 // doubt has the player's owner judge a socket, again until it can be reached.
 func (g *gateway) doubt(l *link, until time.Time) {
 	l.mu.Lock()

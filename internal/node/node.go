@@ -386,5 +386,8 @@ func (n *Node) otherPlayersAddrs() []string {
 }
 
 func (n *Node) happened(e cluster.Event) {
+	if e.Kind == cluster.EventLinkUp {
+		n.wg.Go(func() { n.linked(e.Node) }) // the caller is one of wg
+	}
 	n.events.add(e.Kind, e.Node, e.Text)
 }

@@ -71,6 +71,12 @@ func (r *relays) handle(items []relayItem) int {
 		}
 		delete(r.conns, it.gone)
 		delete(r.had, it.gone)
+	case it.ask != nil:
+		for topic, rl := range r.topics {
+			if it.ask(topic) {
+				r.ask(rl)
+			}
+		}
 	case r.stale(&it.env):
 	case it.env.Kind == envelope.Attach && it.env.Flags&envelope.FlagResync != 0:
 		r.roll(&it.env)
@@ -79,7 +85,7 @@ func (r *relays) handle(items []relayItem) int {
 	case it.env.Kind == envelope.Detach:
 		r.detach(&it.env)
 	case it.env.Kind == envelope.Push:
-		for n < len(items) && items[n].gone == 0 && items[n].env.Kind == envelope.Push && items[n].env.Topic == it.env.Topic {
+		for n < len(items) && items[n].gone == 0 && items[n].ask == nil && items[n].env.Kind == envelope.Push && items[n].env.Topic == it.env.Topic {
 			n++
 		}
 		r.pushes(items[:n])

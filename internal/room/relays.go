@@ -40,7 +40,8 @@ type Relays struct {
 
 type relayItem struct {
 	env  envelope.Envelope
-	gone uint64 // not 0: this connection ended
+	gone uint64                  // not 0: this connection ended
+	ask  func(topic string) bool // not nil: the homes of these topics are asked for what is missing
 }
 
 // NewRelays starts n relay goroutines; Close ends them.
@@ -101,6 +102,13 @@ func (rs *Relays) gapRead(topic string) {
 
 // Pushes is how many pushes were given to sockets.
 func (rs *Relays) Pushes() uint64 { return rs.pushes.Load() }
+
+// Linked asks the homes of some topics for what may have been lost on the way.
+func (rs *Relays) Linked(these func(topic string) bool) {
+	for _, b := range rs.boxes {
+		_ = b.PutAlways(relayItem{ask: these}) // closed: nobody listens any more
+	}
+}
 
 // Gone forgets a connection that ended.
 func (rs *Relays) Gone(conn uint64) {

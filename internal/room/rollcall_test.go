@@ -150,3 +150,23 @@ func TestTheRollComesInPages(t *testing.T) {
 		}
 	})
 }
+
+func TestARelayAsksWhenALinkIsBack(t *testing.T) {
+	relayed(t, func(t *testing.T, g *gate) {
+		ann := g.attach("ann", 1, 4)
+		g.push(5)
+		g.relays.Linked(func(of string) bool { return of != topic })
+		if got := g.questions(); len(got) > 0 {
+			t.Fatalf("asked for what comes after %v", got)
+		}
+		g.relays.Linked(func(of string) bool { return of == topic })
+		if got := g.questions(); !slices.Equal(got, []uint64{5}) {
+			t.Fatalf("asked for what comes after %v", got)
+		}
+		g.tell(envelope.FlagResume, 5) // nothing is missing
+		ann.want(5)
+		if ann.away != nil {
+			t.Error("sent away for nothing")
+		}
+	})
+}
