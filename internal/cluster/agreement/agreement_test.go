@@ -305,6 +305,18 @@ func TestPause(t *testing.T) {
 	c.want(1, 1, 2, 3)
 }
 
+// Whoever is lost together leaves in one table, though one is found silent half a second after the other.
+func TestNodesLostTogetherLeaveInOneTable(t *testing.T) {
+	c := three(t, Config{}).tell(LinkDown{ID: node(2), Silent: 1500 * time.Millisecond}).pass(500 * time.Millisecond)
+	c.tell(LinkDown{ID: node(3), Silent: 1500 * time.Millisecond})
+	for range 100 {
+		if c.pass(50 * time.Millisecond); c.m.Table().Term > 1 {
+			break
+		}
+	}
+	c.want(2, 1)
+}
+
 // A node whose link comes and goes is taken in at most once in ten seconds.
 func TestFlapping(t *testing.T) {
 	c := newCast(t, Config{Self: node(1), Expect: 2}).up(2).pass(time.Minute)

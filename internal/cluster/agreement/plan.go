@@ -46,7 +46,7 @@ func (m *Machine) propose() {
 		}
 	} else if m.table.Term > 0 {
 		switch waited := m.now - w.first; {
-		case removed && waited < crashDelay:
+		case removed && (waited < crashDelay || m.inDoubt(members)):
 			return
 		case !removed && m.now-w.last < joinDelay && waited < joinDelayMax:
 			return
@@ -59,6 +59,19 @@ func (m *Machine) propose() {
 	}
 	m.bring(d)
 	m.pending = pending{wanted: sig, settled: sig}
+}
+
+// inDoubt says whether somebody who is to stay is silent, and nobody vouches for him: he is heard of again or given up within
+// moments. Whoever is lost together must leave in one table. In two, the first could give a partition to a backup who is lost as
+// well, and the second take it from a new backup who never got anything.
+func (m *Machine) inDoubt(members []shard.NodeID) bool {
+	return slices.ContainsFunc(members, func(id shard.NodeID) bool {
+		if p := m.peers[id]; id == m.self || p != nil && p.linked {
+			return false
+		}
+		vouched, _ := m.witnesses(id)
+		return !vouched
+	})
 }
 
 // staying leaves out those who would join: a table that leaves nodes out takes none in under quorum, so that a majority of it
