@@ -120,8 +120,8 @@ func (l *loop) step(ev agreement.Event) {
 	for _, a := range l.machine.Step(time.Since(l.started), ev) {
 		switch a := a.(type) {
 		case agreement.Install:
-			_, given := ev.(agreement.Received)
-			l.install(a.Table, !given)
+			given, _ := ev.(agreement.Received)
+			l.install(a.Table, given.Table != a.Table)
 		case agreement.Send:
 			l.tell(a.To, &envelope.Envelope{Kind: envelope.Table, Event: tellTable, Payload: l.encode(a.Table)})
 		case agreement.Fetch:

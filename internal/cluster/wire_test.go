@@ -75,6 +75,7 @@ func TestTableForged(t *testing.T) {
 		"nobody":    func(t *shard.Table) { t.Nodes = nil },
 		"no author": func(t *shard.Table) { t.Coordinator = "" },
 
+		"author elsewhere":     func(t *shard.Table) { t.Coordinator = "d" },
 		"impossible term":      func(t *shard.Table) { t.Term = maxTerm + 1 },
 		"token above the term": func(t *shard.Table) { t.PartTerm[3] = 301 },
 		"no token":             func(t *shard.Table) { t.PartTerm[3] = 0 },
@@ -119,7 +120,7 @@ func TestLargestTableFits(t *testing.T) {
 	for _, id := range want.Nodes[maxNodes:] {
 		want.Missing = append(want.Missing, shard.Missing{ID: id})
 	}
-	want.Nodes = want.Nodes[:maxNodes]
+	want.Nodes, want.Coordinator = want.Nodes[:maxNodes], want.Nodes[0].Name
 	want.History, want.Absorbed = make([]uint64, shard.HistoryMax), make([]uint64, shard.AbsorbedMax)
 	if got, err := parseTable(appendTable(nil, want.Seal())); err != nil || got.Hash != want.Hash {
 		t.Fatal(err)

@@ -92,6 +92,7 @@ func parseTable(b []byte) (*shard.Table, error) {
 	for r.bad = r.bad || n%2 != 0; n > 0 && !r.bad; n -= 2 {
 		t.Nodes = append(t.Nodes, node())
 	}
+	r.bad = r.bad || !known[t.Coordinator] // whoever makes a table is in it
 	n = r.array(3 * maxMissing)
 	for r.bad = r.bad || n%3 != 0; n > 0 && !r.bad; n -= 3 {
 		t.Missing = append(t.Missing, shard.Missing{ID: node(), Dead: r.bool()})
@@ -109,7 +110,7 @@ func parseTable(b []byte) (*shard.Table, error) {
 		r.bad = r.bad || t.PartTerm[p] > t.Term || t.Owner[p] != shard.None && (t.Owner[p] == t.Backup[p] || t.PartTerm[p] == 0)
 	}
 	t.History, t.Absorbed = r.hashes(shard.HistoryMax), r.hashes(shard.AbsorbedMax)
-	if r.bad || t.Term == 0 || t.Term > maxTerm || len(t.Nodes) == 0 || !protocol.ValidPlayer(t.Coordinator) {
+	if r.bad || t.Term == 0 || t.Term > maxTerm {
 		return nil, fmt.Errorf("table: %w", errWire)
 	}
 	if t.Seal().Hash != hash {

@@ -232,11 +232,11 @@ func (s *sim) step(l *life, ev Event) {
 		}
 		return
 	}
-	_, given := ev.(Received)
+	given, _ := ev.(Received)
 	for _, a := range l.m.Step(s.now, ev) {
 		switch a := a.(type) {
 		case Install:
-			s.installed(l, a.Table, !given)
+			s.installed(l, a.Table, given.Table != a.Table)
 		case Send:
 			if o := s.find(a.To); o != nil {
 				s.send(l, o, Received{l.id, a.Table})
