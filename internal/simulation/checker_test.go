@@ -23,7 +23,7 @@ type checker struct {
 	maxTerm map[string]acknowledged
 	tables  map[tableName]uint64 // hashes
 
-	slowDrains, refused, stale, merged, conflicts, forked int
+	refused, stale, merged, conflicts, forked int
 }
 
 // tableName is what may be given to one table only.

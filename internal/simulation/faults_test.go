@@ -1,6 +1,9 @@
 package simulation
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // hurt does one random thing to the cluster, of those that the run's kind has.
 func (w *world) hurt() {
@@ -12,7 +15,7 @@ func (w *world) hurt() {
 	}
 	do := []func(n *node){w.drainOne, w.busyLanes}
 	if w.set.kind >= crashing {
-		do = append(do, w.killOne, w.killOne, w.restart, w.slanderOne)
+		do = append(do, w.killOne, w.killInMove, w.killInMove, w.restart, w.slanderOne)
 	}
 	if w.set.kind >= pausing {
 		do = append(do, w.stop, w.stop)
@@ -43,15 +46,8 @@ func (w *world) settled() bool {
 	alive := w.alive()
 	for _, n := range alive {
 		t := n.router.Table()
-		if n.paused || t.Term == 0 || t.Hash != alive[0].router.Table().Hash || t.Degraded() || len(t.Nodes) != len(alive) || n.own.Busy() {
+		if n.paused || t.Term == 0 || t.Hash != alive[0].router.Table().Hash || t.Degraded() || len(t.Nodes) != len(alive) || n.own.Busy() || n.waits() {
 			return false
-		}
-		for _, k := range n.workers {
-			for _, x := range k.entities {
-				if x.out.Waits() {
-					return false
-				}
-			}
 		}
 	}
 	return len(alive) > 1
@@ -87,6 +83,43 @@ func (w *world) killOne(n *node) {
 		if !n.dead && w.spare() {
 			n.kill(w.chance(0.2))
 		}
+	})
+}
+
+// killInMove begins a move, by a drain or a join, and kills somebody while it goes on: the old owner, the new one, the coordinator or
+// somebody else. Nothing else is wrong, so nothing may be lost.
+func (w *world) killInMove(n *node) {
+	w.whenSettled(func() {
+		if n.dead || !w.spare() {
+			return
+		}
+		term := n.router.Table().Term
+		empty := slices.Index(w.slots, nil)
+		switch {
+		case empty >= 0:
+			w.start(empty)
+		case len(w.alive()) > 2 && w.chance(0.7):
+			n.drain()
+		default:
+			return
+		}
+		until := w.now + 4*time.Second
+		var look func()
+		look = func() {
+			alive := w.alive()
+			if !slices.ContainsFunc(alive, func(o *node) bool { return o.router.Table().Term > term }) {
+				if w.now < until {
+					w.after(time.Millisecond, look)
+				}
+				return
+			}
+			w.after(w.between(0, 15*time.Millisecond), func() {
+				if alive := w.alive(); len(alive) > 2 && !w.healed {
+					alive[w.rnd.IntN(len(alive))].kill(w.chance(0.3))
+				}
+			})
+		}
+		look()
 	})
 }
 

@@ -60,6 +60,7 @@ func (n *node) installed(t *shard.Table) {
 	w.check.installed(n, t)
 	n.ostep(ownership.Install{Table: t})
 	n.gateway.changed()
+	n.soon(func() { n.beatAll(func(*link) bool { return true }) }) // the others need not wait for the next heartbeat
 }
 
 func names(ids []shard.NodeID) string {
@@ -149,6 +150,9 @@ func (n *node) act(a ownership.Action) {
 		n.keep(a)
 	case ownership.Stale:
 		w.check.stale++
+		if w.tracing && a.What == "copy" {
+			w.logf("%s finds a copy of %s stale", n, n.moves.copy.e.Key)
+		}
 	case ownership.Receive:
 		n.route(a.From, a.Env)
 	case ownership.Let:
@@ -303,6 +307,13 @@ func (n *node) patiently(to shard.NodeID, m message, then func()) {
 func (n *node) keep(k ownership.Keep) {
 	from, e, asked := n.moves.from, n.moves.copy.e, n.moves.copy.e.Flags&envelope.FlagFill != 0
 	term := n.moves.copy.origin.Term
+	if n.w.tracing {
+		n.w.logf("%s keeps %s of %s: %+v, term %d life %x seq %d", n, e.Key, from.Name, k, e.Term, e.Conn, e.Ref)
+		defer func() {
+			c, _, ok := n.copies.Peek(e.Part, e.Key)
+			n.w.logf("  has then %v term %d life %x seq %d", ok, c.Term, c.Life, c.Seq)
+		}()
+	}
 	switch {
 	case asked && k.Rival:
 		n.aside(term).Fill(from, e)

@@ -122,6 +122,10 @@ func (n *node) wakeAt(x *entity, at time.Duration) {
 				return
 			}
 			x.wakes = 0
+			if !n.leased() {
+				n.wakeAt(x, n.w.now+20*time.Millisecond)
+				return
+			}
 			x.wake()
 		})
 	})
