@@ -16,9 +16,10 @@ type Gate struct {
 	swept  time.Time
 }
 
-// closing is what is known of a round that was closed.
+// closing is what is known of a round that is collected.
 type closing struct {
 	attempt uint64          // the newest that began
+	closed  bool            // an attempt closed it
 	open    bool            // it has begun, and partitions that came since may add
 	term    uint64          // of the table by which it was closed
 	away    map[uint16]bool // partitions on their way here then
@@ -34,12 +35,12 @@ type Place struct {
 // NewGate makes a gate at which every round is open.
 func NewGate() *Gate { return &Gate{rounds: map[id]*closing{}} }
 
-// Begin announces another attempt to collect a round: until Close, partitions that have come since the last Close may add. An
-// attempt older than one known changes nothing.
+// Begin announces another attempt to collect a round: until it closes the round, partitions that have come since the last Close may
+// add, and no earlier attempt closes it any more. An attempt older than one known changes nothing.
 func (g *Gate) Begin(now time.Time, topic, name string, attempt uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c := g.rounds[id{topic, name}]; c != nil && attempt > c.attempt {
+	if c := g.round(now, topic, name); attempt > c.attempt {
 		c.attempt, c.open, c.used = attempt, true, now
 	}
 }
@@ -49,17 +50,11 @@ func (g *Gate) Begin(now time.Time, topic, name string, attempt uint64) {
 func (g *Gate) Close(now time.Time, topic, name string, attempt, term uint64, away map[uint16]bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	k := id{topic, name}
-	c := g.rounds[k]
-	switch {
-	case c == nil:
-		g.expire(now)
-		c = &closing{}
-		g.rounds[id{strings.Clone(topic), strings.Clone(name)}] = c
-	case attempt < c.attempt:
+	c := g.round(now, topic, name)
+	if attempt < c.attempt {
 		return false
 	}
-	*c = closing{attempt: attempt, term: term, away: away, used: now}
+	*c = closing{attempt: attempt, closed: true, term: term, away: away, used: now}
 	return true
 }
 
@@ -68,7 +63,17 @@ func (g *Gate) Takes(topic, name string, from Place) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	c := g.rounds[id{topic, name}]
-	return c == nil || c.open && (from.Term > c.term || c.away[from.Part])
+	return c == nil || !c.closed || c.open && (from.Term > c.term || c.away[from.Part])
+}
+
+func (g *Gate) round(now time.Time, topic, name string) *closing {
+	c := g.rounds[id{topic, name}]
+	if c == nil {
+		g.expire(now)
+		c = &closing{used: now}
+		g.rounds[id{strings.Clone(topic), strings.Clone(name)}] = c
+	}
+	return c
 }
 
 func (g *Gate) expire(now time.Time) {

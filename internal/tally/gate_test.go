@@ -44,6 +44,18 @@ func TestWhatCameSinceIsOpenForTheNextAttemptOnly(t *testing.T) {
 	takes(false, false, false) // nothing came
 }
 
+// An attempt that reaches a node only when the next one has begun there does not close the round for it.
+func TestALateAttemptDoesNotCloseTheNext(t *testing.T) {
+	g := NewGate()
+	g.Begin(start, "t", "1", 2)
+	if g.Close(start, "t", "1", 1, 5, nil) || !g.Takes("t", "1", here) {
+		t.Fatal("closed by an attempt that is over")
+	}
+	if !g.Close(start, "t", "1", 2, 5, nil) || g.Takes("t", "1", here) {
+		t.Fatal("not closed")
+	}
+}
+
 func TestClosedRoundsAreForgottenInTheEnd(t *testing.T) {
 	g := NewGate()
 	now := start
