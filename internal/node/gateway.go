@@ -1,7 +1,6 @@
 package node
 
 import (
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +20,8 @@ type gateway struct {
 	router *shard.Router
 	relays *room.Relays
 	shards [64]gatewayShard
-	flying atomic.Bool // some calls wait for an answer of another node
-	last   uint64      // hash of the last table with this node that changed was told of; of its caller alone
+	flying atomic.Bool  // some calls wait for an answer of another node
+	last   *shard.Table // the last one with this node that changed was told of; of its caller alone
 }
 
 type gatewayShard struct {
@@ -171,15 +170,18 @@ func (g *gateway) sayGone(e envelope.Envelope, until time.Time) {
 	}
 }
 
-// changed sends what was not answered to the new owners, now that another table is in force. If this node was not in a table since the
-// last one that had it, it was taken for gone: whether the sockets here are still those of their sessions, the owners say.
+// changed sends what was not answered to the new owners, now that another table is in force. An owner whose table did not have this node
+// for a while took it for gone: whether the sockets here are still those of their sessions, he says.
 func (g *gateway) changed() {
 	t := g.router.Table()
-	back := g.last != 0 && g.last != t.Hash && (len(t.History) == 0 || t.History[0] != g.last)
-	if slices.Contains(t.Nodes, g.router.Self()) {
-		g.last = t.Hash
-	} else {
-		back = false
+	away := func(envelope.NodeID) bool { return false }
+	if t.Has(g.router.Self()) {
+		if last := g.last; last != nil && last.Hash != t.Hash {
+			// This node missed a table, or the other side of a split had others. Else only those who come back may have.
+			all := len(t.History) == 0 || t.History[0] != last.Hash || len(t.Absorbed) > 0
+			away = func(owner envelope.NodeID) bool { return all || !last.Has(owner) }
+		}
+		g.last = t
 	}
 	for i := range g.shards {
 		for _, l := range g.shards[i].list() {
@@ -197,7 +199,7 @@ func (g *gateway) changed() {
 				g.resend(l, owner)
 			}
 			l.mu.Unlock()
-			if back {
+			if away(owner) {
 				g.doubt(l, time.Now().Add(goneFor))
 			}
 		}
