@@ -8,14 +8,17 @@ POLICY   ?= available
 BENCH    ?= .
 LINT     := v2.15.0
 GOBIN    := $(shell go env GOPATH)/bin
-COMPOSE  := docker-compose -f deploy/docker-compose.yml
+# SECURE=1: with tokens, TLS, certificates and keys, which are made in deploy/secrets.
+COMPOSE  := docker-compose -f deploy/docker-compose$(if $(SECURE),.secure).yml
 # The container test has its own target: it needs Docker and has nothing to gain from the race detector.
 PACKAGES  = $(shell go list ./... | grep -v '/deploy$$')
 
 export GAMED_IMAGE := $(IMAGE)
+# Who may read deploy/secrets: whoever runs make, but not root.
+export GAMED_USER ?= $(shell [ "$$(id -u)" = 0 ] && echo 65532:65532 || echo "$$(id -u):$$(id -g)")
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race sim faults soak lint fuzz bench image compose-test up down check format clean
+.PHONY: help build test race sim faults soak lint fuzz bench image secrets compose-test up down check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +61,10 @@ image: build ## the container image, from the binary built here
 compose-test: ## a cluster in containers, tested; fails without Docker
 	GAMED_REQUIRE_DOCKER=1 go test -count=1 -v ./deploy
 
-up: image ## three nodes in containers; players on 127.0.0.1:7301..7303, consoles on 7401..7403
+secrets: build ## keys and certificates for SECURE=1 in deploy/secrets; what is there is kept
+	sh deploy/secrets.sh $(GAMED_SECRETS)
+
+up: image $(if $(SECURE),secrets) ## three nodes in containers; players on 127.0.0.1:7301..7303, consoles on 7401..7403; SECURE=1: all security on
 	$(COMPOSE) up --detach
 
 down: ## stop and remove them

@@ -44,15 +44,15 @@ type stack struct {
 	admin   [3]string
 }
 
-// startStack builds the image from the binary of this tree and starts three nodes on free ports. Everything it made is
-// removed when the test ends, however it ends.
-func startStack(t *testing.T) *stack {
+// startStack builds the image from the binary of this tree and starts three nodes on free ports, as make up does. Everything it
+// made is removed when the test ends, however it ends.
+func startStack(t *testing.T, env ...string) *stack {
 	t.Helper()
 	needDocker(t)
 	id := strconv.FormatInt(time.Now().UnixNano(), 36)
 	s := &stack{t: t, project: "gamedtest" + id}
 	image := "gamed:test-" + id
-	s.env = append(os.Environ(), "GAMED_IMAGE="+image)
+	s.env = append(append(os.Environ(), "GAMED_IMAGE="+image, "COMPOSE_PROJECT_NAME="+s.project), env...)
 	for i, addr := range freeAddrs(t, 6) {
 		_, port, _ := net.SplitHostPort(addr)
 		if i < 3 {
@@ -79,7 +79,7 @@ func startStack(t *testing.T) *stack {
 	if size, err := strconv.Atoi(s.run("docker", "image", "inspect", "--format", "{{.Size}}", image)); err != nil || size > maxImage {
 		t.Errorf("the image has %d bytes, the limit is %d (%v)", size, maxImage, err)
 	}
-	s.run("docker-compose", "-p", s.project, "up", "--detach")
+	s.run("make", "--no-print-directory", "-C", "..", "up", "IMAGE="+image)
 	for n := range 3 {
 		s.await(time.Minute, s.node(n)+" healthy", func() error { return s.health(n, "healthy") })
 	}
