@@ -148,7 +148,7 @@ func (l local) tell(e *envelope.Envelope) {
 	topic, event, seq := e.Topic, e.Event, e.Offset
 	payload := append(game.Payload(nil), e.Payload...)
 	l.n.workers.Each(func(w *shard.Worker) {
-		for _, key := range w.Local.(*worker).player.Members(topic) {
+		for _, key := range w.Local.(*worker).player.Deaf(topic, seq) {
 			w.With(key, func(ent shard.Entity) {
 				if p, ok := ent.(*player.Entity); ok {
 					p.Notice(w, topic, event, seq, payload)

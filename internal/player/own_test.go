@@ -215,8 +215,15 @@ func TestWhoHasNotHeardANoticeIsKnown(t *testing.T) {
 		if !heard(3) || heard(4) {
 			t.Fatal("she is a member since the third")
 		}
+		deaf := func(number uint64) (keys []string) {
+			r.entity(func(*shard.Worker, *Entity) { keys = r.local.Deaf("probe:a", number) })
+			return keys
+		}
+		if len(deaf(3)) != 0 || len(deaf(4)) != 1 || len(deaf(0)) != 1 {
+			t.Fatal("she is to be told the fourth, and what has no number")
+		}
 		r.entity(func(w *shard.Worker, p *Entity) { p.Notice(w, "probe:a", "news", 4, nil) })
-		if !heard(4) || heard(5) {
+		if !heard(4) || heard(5) || len(deaf(4)) != 0 {
 			t.Fatal("she has heard the fourth")
 		}
 	})

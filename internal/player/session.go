@@ -364,12 +364,3 @@ func (p *Entity) notifyLeft(w *shard.Worker, topic string) {
 		}
 	})
 }
-
-// Members gives the keys of this worker's members of a topic that have a player part.
-func (l *Local) Members(topic string) []string {
-	keys := make([]string, 0, len(l.topics[topic]))
-	for p := range l.topics[topic] {
-		keys = append(keys, p.key)
-	}
-	return keys
-}

@@ -303,7 +303,7 @@ func TestTheRoomEndsTheMembership(t *testing.T) {
 			t.Fatalf("the part heard %+v", h.pushes)
 		}
 		r.entity(func(_ *shard.Worker, p *Entity) {
-			if len(p.s.topics) != 0 || len(r.local.Members("probe:a")) != 0 {
+			if len(p.s.topics) != 0 || len(r.local.Deaf("probe:a", 0)) != 0 {
 				t.Error("still a member")
 			}
 		})

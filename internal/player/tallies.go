@@ -88,11 +88,27 @@ func (l *Local) Safe(topic string) bool {
 // Heard says that this worker's members of a topic have heard the room's notices up to this number.
 func (l *Local) Heard(topic string, number uint64) bool {
 	for p := range l.topics[topic] {
-		if pt := p.find(topic); pt != nil && pt.noticed < number {
+		if p.deaf(topic, number) {
 			return false
 		}
 	}
 	return true
+}
+
+// Deaf gives the keys of this worker's members of a topic who have a player part and have not heard the notice of this number, or of
+// all when it has none.
+func (l *Local) Deaf(topic string, number uint64) (keys []string) {
+	for p := range l.topics[topic] {
+		if number == 0 || p.deaf(topic, number) {
+			keys = append(keys, p.key)
+		}
+	}
+	return keys
+}
+
+func (p *Entity) deaf(topic string, number uint64) bool {
+	pt := p.find(topic)
+	return pt != nil && pt.noticed < number
 }
 
 // gave finds what was added to a round, or begins to remember it in the place of the round that was not used for longest. It is
