@@ -91,6 +91,7 @@ const (
 	FlagResume              // Call: the session's client is at another connection; Offset is what it has seen. Collect: the attempt begins, and notices follow before it
 	FlagMore                // Replicate: a piece of a whole state, more follow. Acked: such a piece has come
 	FlagFork                // Replicate: a copy from the other side of a split
+	FlagPassed              // to an entity: it went to the owner before, who passed it on
 )
 
 // Envelope is one message. The zero value of a field means that it is absent.

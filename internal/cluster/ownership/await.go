@@ -28,7 +28,7 @@ type awaited struct {
 	gather     uint64 // round of the copies asked for; 0: none
 	activating uint64 // round of the Activate; 0: none
 
-	first []held // messages that came from the old owner, or by way of it
+	first []held // messages that came by way of the old owner
 	rest  []held // those that came directly
 	bytes int
 }
@@ -97,7 +97,8 @@ func (m *Machine) active(ev Active) {
 func (m *Machine) passOn(a *awaited) {
 	if a.here && !a.gone {
 		a.gone = true
-		switch g := m.nextOf(a); {
+		g := m.nextOf(a)
+		switch {
 		case g == nil:
 		case a.other:
 			g.Rival = true
@@ -107,6 +108,7 @@ func (m *Machine) passOn(a *awaited) {
 			m.ahead[a.part] = g
 			m.give(g, true, 0)
 		}
+		m.passHeld(a, g)
 	}
 	a.rivals = slices.DeleteFunc(a.rivals, func(r rival) bool {
 		if g := m.nextOf(a); r.here && g != nil {
@@ -118,6 +120,17 @@ func (m *Machine) passOn(a *awaited) {
 	})
 	if a.gone && len(a.rivals) == 0 {
 		delete(m.parts, a.part)
+	}
+}
+
+// passHeld sends on what was held; to nobody: it is refused.
+func (m *Machine) passHeld(a *awaited, g *give) {
+	for _, h := range m.empty(a) {
+		if g != nil {
+			m.pass(g.to, h.env, g.Term)
+		} else {
+			m.do(Refuse{h.from, h.env, NoOwner})
+		}
 	}
 }
 

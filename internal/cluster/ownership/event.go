@@ -228,7 +228,7 @@ const (
 	PassedFor  = time.Minute      // what comes of a partition that belongs to another by now is passed on so long
 	MarkWait   = 5 * time.Second  // a node that does not mark is waited for so long
 	MarkAgain  = 2 * time.Second  // how often a node says again which table it follows
-	EarlyFor   = time.Second      // a message ahead of the table waits so long for it
+	EarlyFor   = HeldFor          // a message ahead of the table waits so long for it
 	Recently   = 30 * time.Second // after a move the copies of who had the partition before are asked for so long
 	HealFor    = time.Minute      // rival copies are merged so long after the table that heals
 

@@ -83,7 +83,7 @@ func (m *Machine) overdue() {
 			delete(m.parts, p)
 			return
 		}
-		if !a.runs && !a.gone && !a.here && a.gather == 0 && m.quiet(a, a.from) {
+		if !a.runs && !a.gone && !a.here && a.gather == 0 && (m.quiet(a, a.from) || !a.from.IsZero() && !m.table.Has(a.from)) {
 			lost = append(lost, p)
 		}
 		for i := range a.rivals {

@@ -67,17 +67,14 @@ func (m *Machine) unmarkedBy(g *give, id shard.NodeID) bool {
 	return id != m.self && m.marks[id] < g.round && m.table.Has(id) && slices.Contains(g.nodes, id)
 }
 
-// cancel ends what is given to nodes that are gone: the table says who puts the partition together.
+// cancel ends what is given to nodes that are gone: the table says who puts the partition together. What is still sent by a table
+// before is not followed any longer.
 func (m *Machine) cancel() {
-	m.gives = slices.DeleteFunc(m.gives, func(g *give) bool {
-		if m.table.Has(g.to) {
-			return false
+	for _, g := range m.gives {
+		if !m.table.Has(g.to) {
+			g.sent, g.said = true, true
 		}
-		if m.ahead[g.Part] == g {
-			delete(m.ahead, g.Part)
-		}
-		return true
-	})
+	}
 	m.each(func(_ uint16, a *awaited) {
 		if a.next != nil && !m.table.Has(a.next.to) {
 			a.next = nil

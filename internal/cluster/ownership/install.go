@@ -80,13 +80,6 @@ func (m *Machine) lose(c *change, p uint16) {
 	ran := had && before == m.self && (a == nil || a.runs && !a.pass)
 	if a != nil {
 		a.activating = 0
-		for _, h := range m.empty(a) {
-			if owned {
-				m.do(Pass{owner, h.env})
-			} else {
-				m.do(Refuse{h.from, h.env, NoOwner})
-			}
-		}
 		if !a.pass {
 			a.pass, a.since, a.gone, a.runs = true, m.now, a.runs, false
 		}
@@ -94,17 +87,20 @@ func (m *Machine) lose(c *change, p uint16) {
 			a.next = &give{Origin: Origin{Part: p, Term: c.t.PartTerm[p], Token: a.term, Follows: c.old.Hash}, to: owner}
 		}
 	}
-	g := &give{Origin: Origin{Part: p, Term: c.t.PartTerm[p], Token: c.old.PartTerm[p], Follows: c.old.Hash, Rival: !c.follows}, to: owner}
-	switch rival, split := c.t.RivalOf(p); {
+	rival, split := c.t.RivalOf(p)
+	switch split = split && !c.follows && a == nil && !ran; {
 	case ran && owned:
+		g := c.gives(p, owner)
 		m.ahead[p] = g
 		m.give(g, false, 0)
-	case a != nil || ran || c.follows || !split:
-	case rival == m.self:
-		m.do(SetAside{p, g.Term})
-		m.give(g, true, g.Term)
-	case c.wasBackup(m.self, p):
-		m.do(SetAside{p, g.Term})
+		if a != nil {
+			m.passHeld(a, g)
+		}
+	case split && rival == m.self:
+		m.do(SetAside{p, c.t.PartTerm[p]})
+		m.give(c.gives(p, owner), true, c.t.PartTerm[p])
+	case split && c.wasBackup(m.self, p):
+		m.do(SetAside{p, c.t.PartTerm[p]})
 	}
 	if a != nil {
 		m.ready(a)
@@ -113,6 +109,11 @@ func (m *Machine) lose(c *change, p uint16) {
 	} else if !ok || b != m.self {
 		c.retire = append(c.retire, p)
 	}
+}
+
+// gives is what this node gives of a partition that it had by the table before.
+func (c *change) gives(p uint16, owner shard.NodeID) *give {
+	return &give{Origin: Origin{Part: p, Term: c.t.PartTerm[p], Token: c.old.PartTerm[p], Follows: c.old.Hash, Rival: !c.follows}, to: owner}
 }
 
 func (c *change) wasBackup(id shard.NodeID, p uint16) bool {
@@ -124,7 +125,6 @@ func (c *change) wasBackup(id shard.NodeID, p uint16) bool {
 func (m *Machine) gain(c *change, p uint16) {
 	before, had := c.old.OwnerOf(p)
 	a := m.parts[p]
-	delete(m.ahead, p)
 	switch {
 	case had && before == m.self && (a == nil || a.runs && !a.pass):
 		// It goes on, unless others may have had it meanwhile.

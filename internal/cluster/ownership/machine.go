@@ -227,7 +227,7 @@ func (m *Machine) tick() {
 	n := 0
 	for n < len(m.early) && m.now-m.early[n].at > EarlyFor {
 		m.earlyBytes -= len(m.early[n].env.Payload)
-		m.do(Receive{m.early[n].from, m.early[n].env})
+		m.do(Refuse{m.early[n].from, m.early[n].env, NoOwner})
 		n++
 	}
 	m.early = m.early[n:]

@@ -28,43 +28,41 @@ func (m *Machine) message(ev Message) {
 		m.do(Stale{"message"})
 		return
 	}
-	a := m.parts[e.Part]
-	switch acked := e.Kind == envelope.Acked; {
-	case a != nil && !a.pass && acked && !a.runs: // of nobody who is here
-	case a != nil && !a.pass && !acked:
+	a, g, acked := m.parts[e.Part], m.ahead[e.Part], e.Kind == envelope.Acked
+	local := ev.From.IsZero()
+	switch {
+	case !local && e.Term > m.table.PartTerm[e.Part]:
+		m.tooEarly(ev)
+	case !local && !acked && g != nil && e.Term < g.Term && !g.said: // its sender follows a table before, even if the partition is to come back
+		m.pass(g.to, e, g.Term)
+	case !local && !acked && g != nil && e.Term < g.Term && m.unmarkedBy(g, ev.From) && !m.sabotage.SkipMarks:
+		m.do(Refuse{ev.From, e, Late})
+	case a == nil || a.gone, acked && a.runs:
+		m.do(Receive(ev))
+	case acked: // of nobody who is here
+	default: // also if it is to be passed on: behind what comes from the old owner
 		if !m.hold(a, ev.From, e) {
 			m.do(Refuse{ev.From, e, Full})
 		}
-	case ev.From.IsZero() || acked:
-		m.do(Receive(ev))
-	default:
-		m.foreign(ev)
 	}
 }
 
-// foreign decides on a message of another node for a partition that is not awaited.
-func (m *Machine) foreign(ev Message) {
-	e := ev.Env
-	if g := m.ahead[e.Part]; g != nil {
-		switch {
-		case !g.said:
-			m.do(Pass{g.to, e})
-		case m.unmarkedBy(g, ev.From):
-			m.do(Refuse{ev.From, e, Late})
-		default:
-			m.do(Receive(ev))
-		}
+// tooEarly keeps a message that was sent by a table which this node does not have yet.
+func (m *Machine) tooEarly(ev Message) {
+	if e := ev.Env; len(m.early) >= MaxEarly || m.earlyBytes+len(e.Payload) > MaxEarlyBytes {
+		m.do(Refuse{ev.From, e, Full})
 		return
 	}
-	switch {
-	case e.Term <= m.table.PartTerm[e.Part]:
-		m.do(Receive(ev))
-	case len(m.early) >= MaxEarly || m.earlyBytes+len(e.Payload) > MaxEarlyBytes:
-		m.do(Refuse{ev.From, e, Full})
-	default:
-		m.early = append(m.early, m.keep(ev.From, e))
-		m.earlyBytes += len(e.Payload)
-	}
+	m.early = append(m.early, m.keep(ev.From, ev.Env))
+	m.earlyBytes += len(ev.Env.Payload)
+}
+
+// pass sends a message on to the partition's next owner, with the term it is owner by: if he does not have that table yet, he keeps
+// the message until he does.
+func (m *Machine) pass(to shard.NodeID, e *envelope.Envelope, term uint64) {
+	e.Term = term
+	e.Flags |= envelope.FlagPassed
+	m.do(Pass{to, e})
 }
 
 // hold keeps a message until its partition is here; false when too much is held.
@@ -76,7 +74,7 @@ func (m *Machine) hold(a *awaited, from shard.NodeID, e *envelope.Envelope) bool
 	a.bytes += n
 	m.held++
 	m.heldBytes += n
-	if !a.from.IsZero() && from == a.from {
+	if e.Flags&envelope.FlagPassed != 0 {
 		m.heard[from] = m.now
 		a.first = append(a.first, m.keep(from, e))
 	} else {
@@ -120,7 +118,7 @@ func (m *Machine) catchUp() {
 		case h.env.Term > m.table.PartTerm[h.env.Part]:
 			m.early = append(m.early, h)
 			m.earlyBytes += len(h.env.Payload)
-		case a != nil && !a.pass && m.hold(a, h.from, h.env):
+		case a != nil && !a.gone && m.hold(a, h.from, h.env):
 		default:
 			m.do(Receive{h.from, h.env})
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"testing"
 	"time"
 
 	"gamed/internal/envelope"
@@ -14,7 +13,6 @@ import (
 // world is some nodes with one partition that has one entity, which keeps a list of the messages it got. Everything between the
 // nodes goes through one queue per link, in order; whatever is at the head of some queue may come next.
 type world struct {
-	t      *testing.T
 	now    time.Duration
 	names  []string
 	nodes  map[string]*sim
@@ -27,6 +25,7 @@ type world struct {
 	dieAt  int
 	acked  []uint64 // messages whose sender knows that they are done
 	failed map[uint64]string
+	needed []uint64 // messages that must have been acknowledged in the end
 }
 
 // sim is one node: its machine, and a shell that only has to be right.
@@ -69,8 +68,8 @@ type parcel struct {
 	do   func(to *sim)
 }
 
-func newWorld(t *testing.T, names ...string) *world {
-	w := &world{t: t, now: time.Second, names: names, nodes: map[string]*sim{}, tables: map[uint64]*shard.Table{}, last: shard.Empty(),
+func newWorld(names ...string) *world {
+	w := &world{now: time.Second, names: names, nodes: map[string]*sim{}, tables: map[uint64]*shard.Table{}, last: shard.Empty(),
 		links: map[[2]string][]parcel{}, failed: map[uint64]string{}}
 	for _, n := range names {
 		w.nodes[n] = &sim{Machine: New(id(n)), w: w, name: n, router: shard.Empty(), copies: map[string]stored{}, asides: map[uint64]stored{},
@@ -109,19 +108,23 @@ func (w *world) deliver(k [2]string) bool {
 
 // run delivers until nothing is on its way, choose saying whose turn it is.
 func (w *world) run(choose func(n int) int) {
-	for i := 0; i < 10_000; i++ {
-		var full [][2]string
-		for _, k := range w.order {
-			if len(w.links[k]) > 0 {
-				full = append(full, k)
-			}
-		}
-		if len(full) == 0 {
+	for range 10_000 {
+		if !w.runOne(choose) {
 			return
 		}
-		w.deliver(full[choose(len(full))])
 	}
-	w.t.Fatal("it never becomes quiet")
+	panic("it never becomes quiet")
+}
+
+// runOne delivers one thing, if there is one.
+func (w *world) runOne(choose func(n int) int) bool {
+	var full [][2]string
+	for _, k := range w.order {
+		if len(w.links[k]) > 0 {
+			full = append(full, k)
+		}
+	}
+	return len(full) > 0 && w.deliver(full[choose(len(full))])
 }
 
 func (w *world) crash(name string) {
@@ -435,6 +438,11 @@ func (w *world) judge() (wrong []string) {
 		return []string{fmt.Sprintf("the entity runs at %v", owners)}
 	}
 	list := w.nodes[owners[0]].entity
+	for _, ref := range w.needed {
+		if !slices.Contains(w.acked, ref) {
+			wrong = append(wrong, fmt.Sprintf("%d is not acknowledged in the end", ref))
+		}
+	}
 	for _, ref := range w.acked {
 		if !slices.Contains(list, ref) {
 			wrong = append(wrong, fmt.Sprintf("%d was acknowledged and is lost", ref))
