@@ -204,11 +204,12 @@ func (n *node) drain() {
 // spared says whether nothing is lost with this node: nobody is missing, and all others say that their backups have everything. A
 // copy that only this node has is one that the cluster needs.
 func (n *node) spared(t *shard.Table) bool {
-	if t.Degraded() {
+	if len(t.Missing) > 0 {
 		return false
 	}
-	for _, o := range n.w.alive() {
-		if o != n && (o.router.Table().Hash != t.Hash || o.own.Busy() || o.waits()) {
+	for _, id := range t.Nodes {
+		o := n.w.find(id) // who does not answer may have died with what it was given
+		if o != n && (o.dead || o.paused || o.router.Table().Hash != t.Hash || o.own.Busy() || o.waits()) {
 			return false
 		}
 	}
