@@ -30,6 +30,9 @@ func TestKill(t *testing.T) {
 func TestRestartOfAll(t *testing.T) {
 	w := build(t, 5, 0, loadtest.NodesOptions{AtOnce: true})
 	names := w.nodes.Names()
+	if *full { // the clock's minutes keep terms from going back, when nobody is left who knows the last one
+		until(t.Context(), time.Until(time.Now().Truncate(time.Minute).Add(time.Minute)))
+	}
 	before := w.nodes.Look(t.Context(), names...)
 	for _, name := range names {
 		if _, err := w.nodes.Kill(name); err != nil {
@@ -52,7 +55,7 @@ func TestRestartOfAll(t *testing.T) {
 		t.Error(err)
 	}
 	after := w.nodes.Look(ctx, names...)
-	if after[0].Term <= before[0].Term {
+	if *full && after[0].Term <= before[0].Term {
 		t.Errorf("the term went from %d to %d", before[0].Term, after[0].Term)
 	}
 }

@@ -2,7 +2,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -36,23 +38,30 @@ type twin struct {
 func (p *twin) play(ctx context.Context, r func(n int64) int64) {
 	for ctx.Err() == nil {
 		v := visit{began: time.Now()}
+		var in atomic.Bool // it logs in once: another connection of its own would be another login
+		gone := make(chan struct{})
 		names := p.w.nodes.Alive()
 		at := r(int64(len(names)))
-		c, err := client.Dial(ctx, append(names[at:], names[:at]...), client.Options{Name: p.name, Dialer: p.w.nodes.Dial, DialTimeout: 20 * time.Second, CallTimeout: 10 * time.Second})
+		c, err := client.Dial(ctx, append(names[at:], names[:at]...), client.Options{Name: p.name, DialTimeout: 20 * time.Second, CallTimeout: 10 * time.Second,
+			Dialer: func(ctx context.Context, addr string) (net.Conn, error) {
+				if in.Load() {
+					return nil, errors.New("it does not come back")
+				}
+				return p.w.nodes.Dial(ctx, addr)
+			},
+			OnConnect:    func(client.Connected) { in.Store(true) },
+			OnDisconnect: func(error) { close(gone) }})
 		if err != nil {
 			continue
 		}
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && !closed(gone) {
 			sent := time.Now()
 			_, err := c.Call(ctx, "bank:", "deposit", game.NewMap().Int("amount", 1).Text("id", "t"+strconv.FormatInt(p.ids.Add(1), 10)))
 			if err != nil {
 				if _, known := client.CodeOf(err); !known {
 					p.doubt++ // it may have been done
 				}
-				if ctx.Err() == nil && c.Err() == nil {
-					continue
-				}
-				break
+				continue
 			}
 			p.acked++
 			v.acks = append(v.acks, visitAck{sent, time.Now()})
@@ -61,6 +70,15 @@ func (p *twin) play(ctx context.Context, r func(n int64) int64) {
 		_ = c.Close()
 		p.visits = append(p.visits, v)
 		until(ctx, time.Duration(r(int64(300*time.Millisecond))))
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
