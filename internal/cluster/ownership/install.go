@@ -62,7 +62,7 @@ func (m *Machine) note(c *change, p uint16) {
 	owner, owned := c.t.OwnerOf(p)
 	x, _ := c.old.BackupOf(p)
 	y, _ := c.t.BackupOf(p)
-	if had && owned && c.alive[before] && (before != owner || x != y) {
+	if had && owned && (before != owner || x != y) && c.alive[before] {
 		m.moved[p] = m.now
 	}
 	if _, ok := c.t.RivalOf(p); ok {
