@@ -22,7 +22,7 @@ import (
 // NodesOptions say what to start. Zero values mean the defaults named.
 type NodesOptions struct {
 	Binary string       // gamed, see Build; required
-	Count  int          // nodes, named a, b, c, …; default 3, at most 26
+	Count  int          // nodes, named a, b, c, …; default 3, at most 26; below 0: none yet
 	Args   []string     // further flags of each node
 	LogDir string       // where each node's log goes, NODE.log; "": only its end is kept in memory
 	Logger *slog.Logger // what happens to the nodes; nil: silent
@@ -78,11 +78,14 @@ func StartNodes(ctx context.Context, o NodesOptions) (*Nodes, error) {
 	if o.Count == 0 {
 		o.Count = 3
 	}
+	if o.Count < 0 {
+		o.Count = 0
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Binary == "" || o.Count < 1 || o.Count > 26 || o.AtOnce && o.Lab == nil {
-		return nil, errors.New("start nodes: want a binary and 1 to 26 nodes; all at once needs a lab")
+	if o.Binary == "" || o.Count > 26 || o.AtOnce && o.Lab == nil {
+		return nil, errors.New("start nodes: want a binary and at most 26 nodes; all at once needs a lab")
 	}
 	n := &Nodes{opt: o, log: o.Logger, ended: map[string]bool{}, frozen: map[string]bool{}}
 	n.http = &http.Client{Transport: &http.Transport{DialContext: n.dialAdmin}, Timeout: 5 * time.Second}
@@ -96,7 +99,7 @@ func StartNodes(ctx context.Context, o NodesOptions) (*Nodes, error) {
 			}
 		}
 	}
-	if err == nil {
+	if err == nil && o.Count > 0 {
 		err = n.Whole(ctx, 30*time.Second)
 	}
 	if err != nil {
