@@ -80,7 +80,7 @@ func New(o Options) (*Cluster, error) {
 	c.table.Store(shard.Empty())
 	c.show(nil, "not started")
 	var err error
-	if c.listen, err = net.Listen("tcp", o.MeshAddr); err != nil {
+	if c.listen, err = o.network.listen(o.MeshAddr); err != nil {
 		return nil, fmt.Errorf("mesh port %s is taken or not ours: choose another one with --mesh: %w", o.MeshAddr, err)
 	}
 	if c.gossip, err = newGossip(&c.opt, c.self, c.inbox, c.fatal); err != nil {
@@ -124,7 +124,7 @@ func (c *Cluster) build() error {
 	report := appendReport(nil, &agreement.Report{Position: agreement.PositionOf(shard.Empty())})
 	c.report.Store(&report)
 	c.mesh, err = mesh.New(mesh.Options{Self: c.self, Cluster: o.Cluster, ConfigHash: c.meta.Config, WireMin: WireMin, WireMax: WireMax,
-		Listen: c.listen, TLS: o.TLS, Heartbeat: heartbeat, Log: o.Log, Registerer: o.Registerer,
+		Listen: c.listen, Dial: o.network.dial, TLS: o.TLS, Heartbeat: heartbeat, Log: o.Log, Registerer: o.Registerer,
 		Receive: c.receive, OnLink: c.inbox.link, OnHello: c.hello, Hello: func() []byte { return *c.report.Load() },
 		OnAnswer: c.answer,
 		OnRefused: func(peer mesh.NodeID, byPeer bool, why mesh.Refusal) {

@@ -58,7 +58,7 @@ func newGossip(o *Options, id shard.NodeID, in *inbox, fatal func(error)) (*goss
 		return nil, err
 	}
 	c.Logger = log.New(&logWriter{log: o.Log, strange: strange}, "", 0)
-	if g.wire, err = newTransport(ip, port, c.Logger); err != nil {
+	if g.wire, err = newTransport(o.network, ip, port, c.Logger); err != nil {
 		return nil, fmt.Errorf("gossip port %s is taken or not ours (TCP and UDP are needed): %w", o.GossipAddr, err)
 	}
 	c.Transport = g.wire
@@ -159,8 +159,9 @@ func (g *gossip) ping(id shard.NodeID, addr string) bool {
 
 // refuses says whether nobody listens at a gossip address: the node that had it is gone.
 func (g *gossip) refuses(ctx context.Context, addr string) bool {
-	d := net.Dialer{Timeout: g.conf.ProbeTimeout}
-	c, err := d.DialContext(ctx, "tcp", addr)
+	ctx, cancel := context.WithTimeout(ctx, g.conf.ProbeTimeout)
+	defer cancel()
+	c, err := g.wire.network.dial(ctx, addr)
 	if err != nil {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	}

@@ -59,6 +59,8 @@ type Options struct {
 	Receive func(from shard.NodeID, e *envelope.Envelope) // in order per peer and lane; e is valid during the call only
 	OnTable func(*shard.Table)                            // every table installed, in order, from one goroutine
 	OnEvent func(Event)                                   // from the same goroutine
+
+	network network // nil: the machine's own
 }
 
 // Event is something an operator may want to know.
@@ -143,5 +145,8 @@ func (o *Options) defaults() {
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
+	}
+	if o.network == nil {
+		o.network = system{}
 	}
 }

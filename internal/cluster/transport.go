@@ -17,7 +17,8 @@ import (
 // transport is memberlist's own transport, with two things added: traffic with some nodes can be cut off, and Shutdown closes
 // the streams that are open, so that nothing waits for their timeouts.
 type transport struct {
-	*memberlist.NetTransport
+	gossipPort
+	network network
 	packets chan *memberlist.Packet
 	ctx     context.Context // ends with Shutdown
 	stop    context.CancelFunc
@@ -39,11 +40,11 @@ type cutSet struct {
 
 var errCut = errors.New("cut off by hand")
 
-func newTransport(ip string, port int, logger *log.Logger) (*transport, error) {
-	var inner *memberlist.NetTransport
+func newTransport(n network, ip string, port int, logger *log.Logger) (*transport, error) {
+	var inner gossipPort
 	var err error
 	for range 10 { // a port that is picked is free for TCP, but maybe not for UDP
-		inner, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{ip}, BindPort: port, Logger: logger})
+		inner, err = n.gossip(ip, port, logger)
 		if err == nil || port != 0 {
 			break
 		}
@@ -54,7 +55,7 @@ func newTransport(ip string, port int, logger *log.Logger) (*transport, error) {
 		}
 		return nil, err
 	}
-	t := &transport{NetTransport: inner, packets: make(chan *memberlist.Packet), ended: make(chan struct{}), conns: map[net.Conn]bool{}}
+	t := &transport{gossipPort: inner, network: n, packets: make(chan *memberlist.Packet), ended: make(chan struct{}), conns: map[net.Conn]bool{}}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.cut.Store(&cutSet{})
 	t.done.Go(t.filter)
@@ -64,7 +65,7 @@ func newTransport(ip string, port int, logger *log.Logger) (*transport, error) {
 // filter hands on the packets of those who are not cut off. Once the transport goes down it throws away what the inner one
 // has, which could not end otherwise.
 func (t *transport) filter() {
-	in := t.NetTransport.PacketCh()
+	in := t.gossipPort.PacketCh()
 	for t.ctx.Err() == nil {
 		select {
 		case p := <-in:
@@ -81,7 +82,7 @@ func (t *transport) filter() {
 	for {
 		select {
 		case <-in:
-		case c := <-t.NetTransport.StreamCh():
+		case c := <-t.gossipPort.StreamCh():
 			_ = c.Close()
 		case <-t.ended:
 			return
@@ -102,7 +103,7 @@ func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 	if t.isCut(a) {
 		return time.Now(), nil
 	}
-	return t.NetTransport.WriteToAddress(b, a)
+	return t.gossipPort.WriteToAddress(b, a)
 }
 
 // DialTimeout implements memberlist.Transport.
@@ -115,8 +116,9 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	if t.isCut(a) {
 		return nil, errCut
 	}
-	d := net.Dialer{Timeout: timeout}
-	c, err := d.DialContext(t.ctx, "tcp", a.Addr)
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
+	defer cancel()
+	c, err := t.network.dial(ctx, a.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +164,7 @@ func (t *transport) Shutdown() error {
 			_ = c.Close()
 		}
 		t.mu.Unlock()
-		err = t.NetTransport.Shutdown()
+		err = t.gossipPort.Shutdown()
 		close(t.ended)
 		t.done.Wait()
 	})
