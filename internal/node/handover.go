@@ -82,9 +82,13 @@ func (n *Node) leaves(h *handover, key string, part uint16, whole *state.Change)
 func (n *Node) give(g *gift) {
 	e := originOf(&g.Origin)
 	e.Kind, e.Event, e.Conn = envelope.Replicate, giving, replica.OwnState|g.Token
+	pieces := 0
 	send := func(key string, whole *state.Change) bool {
 		e.Key = key
-		err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { return n.inBulk(n.ctx, g.To, piece) })
+		err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error {
+			pieces++
+			return n.inBulk(n.ctx, g.To, piece)
+		})
 		if err != nil && n.ctx.Err() == nil {
 			n.log.Warn("the new owner of an entity was gone before it had it; the copies go on", "key", key, "partition", g.Part, "to", g.To.Name, "err", err)
 		}
@@ -112,7 +116,7 @@ func (n *Node) give(g *gift) {
 		}
 	}
 	faultPoint("given")
-	n.step(ownership.Sent{Part: g.Part, Term: g.Term})
+	n.step(ownership.Sent{Part: g.Part, Term: g.Term, Pieces: pieces})
 }
 
 // originOf begins an envelope that tells where something comes from, toOrigin reads it.
@@ -132,6 +136,7 @@ func toOrigin(e *envelope.Envelope) ownership.Origin {
 // say gives the word, behind all that was passed on. owning.mu is held.
 func (n *Node) say(a ownership.Say) {
 	e := originOf(&a.Origin)
+	e.Ref = uint64(a.Pieces)
 	if n.router.ToNode(a.To, &e) != nil {
 		n.wg.Go(func() { _ = n.patiently(n.ctx, a.To, &e) }) // gone: the next table says what becomes of it
 	}
@@ -158,7 +163,7 @@ func (n *Node) handoff(from shard.NodeID, e *envelope.Envelope) {
 	case crediting:
 		n.bulk.credited(from, int(min(e.Ref, maxCredit)))
 	case "":
-		n.step(ownership.Word{From: from, Origin: toOrigin(e)})
+		n.step(ownership.Word{From: from, Origin: toOrigin(e), Pieces: int(min(e.Ref, 1<<32))})
 	}
 }
 

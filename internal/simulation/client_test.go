@@ -80,7 +80,7 @@ const (
 )
 
 func (w *world) addClient() {
-	c := &client{w: w, number: len(w.clients), side: -1, rate: w.between(20*time.Millisecond, 300*time.Millisecond), window: 1 + w.rnd.IntN(6)}
+	c := &client{w: w, number: len(w.clients), side: -1, rate: w.between(50*time.Millisecond, 500*time.Millisecond), window: 1 + w.rnd.IntN(6)}
 	c.entity = c.number % w.set.entities
 	c.key = w.set.keys[c.entity]
 	w.clients = append(w.clients, c)

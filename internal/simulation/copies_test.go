@@ -120,9 +120,10 @@ func (n *node) activate(a ownership.Activate) {
 	if !n.own.Wants(a.Part, a.Round) {
 		return
 	}
-	k := n.workerOf(a.Part)
+	k, empty := n.workerOf(a.Part), true
 	if a.Take {
 		taken := n.copies.TakeCopies(a.Part)
+		empty = len(taken) == 0
 		for _, key := range slices.Sorted(maps.Keys(taken)) {
 			c := taken[key]
 			if a.Fork {
@@ -134,12 +135,17 @@ func (n *node) activate(a ownership.Activate) {
 	}
 	for _, term := range a.Merge {
 		theirs := n.aside(term).TakeCopies(a.Part)
+		empty = empty && len(theirs) == 0
 		for _, key := range slices.Sorted(maps.Keys(theirs)) {
 			k.do(func() { k.merge(key, theirs[key].Sections) })
 			if n.w.set.broken(mergeTwice) {
 				k.do(func() { k.merge(key, theirs[key].Sections) })
 			}
 		}
+	}
+	if empty {
+		n.ostep(ownership.Active{Part: a.Part, Round: a.Round})
+		return
 	}
 	k.do(func() { n.ostep(ownership.Active{Part: a.Part, Round: a.Round}) })
 }
@@ -165,7 +171,7 @@ func (n *node) receive(from shard.NodeID, m *message) {
 	case e.Kind == envelope.Handoff && e.Event == marking:
 		n.ostep(ownership.Marked{From: from, Term: e.Term})
 	case e.Kind == envelope.Handoff:
-		n.ostep(ownership.Word{From: from, Origin: m.origin})
+		n.ostep(ownership.Word{From: from, Origin: m.origin, Pieces: int(e.Ref)})
 	case e.Kind == envelope.Replicate && (e.Event == giving || e.Flags&envelope.FlagFill != 0):
 		n.moves.from, n.moves.copy = from, m
 		n.ostep(ownership.Copy{From: from, Asked: e.Flags&envelope.FlagFill != 0, Origin: m.origin})

@@ -46,7 +46,8 @@ func (w *world) settled() bool {
 	alive := w.alive()
 	for _, n := range alive {
 		t := n.router.Table()
-		if n.paused || t.Term == 0 || t.Hash != alive[0].router.Table().Hash || t.Degraded() || len(t.Nodes) != len(alive) || n.own.Busy() || n.waits() {
+		if n.paused || t.Term == 0 || t.Hash != alive[0].router.Table().Hash || t.Degraded() || len(t.Nodes) != len(alive) || !t.Has(n.id) ||
+			n.own.Busy() || n.waits() {
 			return false
 		}
 	}

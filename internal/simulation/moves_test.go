@@ -129,7 +129,7 @@ func (n *node) act(a ownership.Action) {
 		m.gifts[a.Round][a.Part] = g
 		n.whenReleased(a.Round, func() { n.give(g) })
 	case ownership.Say:
-		n.patiently(a.To, message{e: &envelope.Envelope{Kind: envelope.Handoff, Part: a.Part, Term: a.Term}, origin: a.Origin}, func() {})
+		n.patiently(a.To, message{e: &envelope.Envelope{Kind: envelope.Handoff, Part: a.Part, Term: a.Term, Ref: uint64(a.Pieces)}, origin: a.Origin}, func() {})
 	case ownership.Mark:
 		for _, to := range a.To {
 			n.patiently(to, message{e: &envelope.Envelope{Kind: envelope.Handoff, Event: marking, Term: a.Term}}, func() {})
@@ -185,7 +185,8 @@ func (n *node) act(a ownership.Action) {
 func (n *node) putInForce(t *shard.Table) {
 	w, old := n.w, n.router.Table()
 	n.router.Install(t)
-	for p := range uint16(shard.Partitions) {
+	for _, key := range w.set.keys { // the others are empty
+		p := shard.PartitionOf(key)
 		n.copies.Fence(p, n.own.Fence(p))
 	}
 	n.copies.Purge(w.wall().Add(-ownership.Recently))
@@ -278,17 +279,17 @@ func (n *node) give(g *gift) {
 			g.entities = append(g.entities, let{key, whole.Sections()})
 		}
 	}
-	n.giveNext(&g.Give, g.entities)
+	n.giveNext(&g.Give, g.entities, len(g.entities))
 }
 
-func (n *node) giveNext(a *ownership.Give, list []let) {
+func (n *node) giveNext(a *ownership.Give, list []let, pieces int) {
 	if len(list) == 0 {
-		n.ostep(ownership.Sent{Part: a.Part, Term: a.Term})
+		n.ostep(ownership.Sent{Part: a.Part, Term: a.Term, Pieces: pieces})
 		return
 	}
 	e := &envelope.Envelope{Kind: envelope.Replicate, Part: a.Part, Term: a.Term, Conn: replica.OwnState | a.Token, Key: list[0].key, Ref: 1, Flags: envelope.FlagWhole, Event: giving,
 		Payload: list[0].sections.Change().Append(nil)}
-	n.patiently(a.To, message{e: e, origin: a.Origin}, func() { n.giveNext(a, list[1:]) })
+	n.patiently(a.To, message{e: e, origin: a.Origin}, func() { n.giveNext(a, list[1:], pieces) })
 }
 
 // patiently sends to a node, again until its queue takes it, as long as it is in the table; then it goes on.

@@ -38,7 +38,10 @@ func (w *world) build() {
 	for slot := range w.set.first {
 		w.after(w.between(0, time.Second), func() { w.start(slot) })
 	}
-	w.run(4 * time.Second)
+	w.run(time.Second)
+	for w.now < 5*time.Second && (len(w.alive()) < w.set.first || !w.whole()) {
+		w.run(w.now + 100*time.Millisecond)
+	}
 	for range w.set.clients {
 		w.addClient()
 	}
@@ -93,7 +96,7 @@ func (w *world) restless() string {
 		case t.Hash != mine.Hash:
 			return "nodes have different tables"
 		}
-		if len(t.Nodes) != len(w.alive()) {
+		if len(t.Nodes) != len(w.alive()) || !t.Has(n.id) {
 			return "not all nodes are in the table"
 		}
 		if n.own.Busy() {
@@ -109,6 +112,17 @@ func (w *world) restless() string {
 		}
 	}
 	return w.unsettled()
+}
+
+// whole says whether all that run are in one table.
+func (w *world) whole() bool {
+	alive := w.alive()
+	for _, n := range alive {
+		if t := n.router.Table(); t.Hash != alive[0].router.Table().Hash || len(t.Nodes) != len(alive) || !t.Has(n.id) {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *world) unsettled() string {

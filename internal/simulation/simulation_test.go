@@ -21,7 +21,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(1000)
 	goleak.VerifyTestMain(m)
 }
 

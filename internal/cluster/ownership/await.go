@@ -172,7 +172,29 @@ func (m *Machine) copied(ev Copy) {
 	if a != nil {
 		a.since = m.now
 	}
+	if !ev.Asked {
+		m.count(&ev)
+	}
 	m.do(Keep{Rival: ev.Rival, Pass: a != nil && a.pass})
+}
+
+// count counts a piece that is kept.
+func (m *Machine) count(ev *Copy) {
+	k := arrival{ev.Part, ev.Rival}
+	c := m.pieces[k]
+	if c.from != ev.From || c.origin != ev.Origin {
+		c = pieces{from: ev.From, origin: ev.Origin}
+	}
+	c.n, c.at = c.n+1, m.now
+	m.pieces[k] = c
+}
+
+// complete says whether all has come that a word speaks of.
+func (m *Machine) complete(w *Word) bool {
+	k := arrival{w.Part, w.Rival}
+	c := m.pieces[k]
+	delete(m.pieces, k)
+	return w.Pieces == 0 || c.from == w.From && c.origin == w.Origin && c.n == w.Pieces
 }
 
 // takes says whether what a node gives is what is awaited.
@@ -207,6 +229,13 @@ func (m *Machine) word(ev Word) {
 	}
 	if a == nil || !a.takes(ev.From, &ev.Origin) {
 		m.do(Stale{"word"})
+		return
+	}
+	if !m.complete(&ev) {
+		m.do(Stale{"word of what is lost"})
+		if !a.pass {
+			m.gather([]uint16{p}, 0, 1)
+		}
 		return
 	}
 	a.here = true
@@ -260,6 +289,11 @@ func (m *Machine) rivalWord(ev Word) {
 		a.rivals = append(a.rivals, rival{node: ev.From, term: ev.Term})
 		i = len(a.rivals) - 1
 		a.activating = 0
+	}
+	if !m.complete(&ev) {
+		m.do(Stale{"word of what is lost"})
+		m.gather([]uint16{p}, ev.Term, 1)
+		return
 	}
 	a.rivals[i].here = true
 	m.ready(a)

@@ -36,8 +36,9 @@ type Marked struct {
 
 // Sent says that all entities of a partition are on their way, as a Give asked for.
 type Sent struct {
-	Part uint16
-	Term uint64
+	Part   uint16
+	Term   uint64
+	Pieces int // how many it took
 }
 
 // Copy is an entity's state that came from a node, or a piece of it.
@@ -51,6 +52,7 @@ type Copy struct {
 type Word struct {
 	From shard.NodeID
 	Origin
+	Pieces int // how many Copy events there must have been: some may be lost with a link, and the word come over the next one
 }
 
 // Origin says what is given, by whom.
@@ -114,6 +116,7 @@ type Give struct {
 type Say struct {
 	To shard.NodeID
 	Origin
+	Pieces int
 }
 
 // Mark (later) tells nodes that this one follows a table, behind all messages sent before.

@@ -15,6 +15,7 @@ type give struct {
 	nodes      []shard.NodeID // of that table: who may follow the one before
 	sent, said bool
 	sentAt     time.Duration
+	pieces     int
 }
 
 // give begins to give a partition to its owner.
@@ -27,7 +28,7 @@ func (m *Machine) give(g *give, copies bool, aside uint64) {
 func (m *Machine) sent(ev Sent) {
 	for _, g := range m.gives {
 		if g.Part == ev.Part && g.Term == ev.Term && !g.sent {
-			g.sent, g.sentAt = true, m.now
+			g.sent, g.sentAt, g.pieces = true, m.now, ev.Pieces
 			return
 		}
 	}
@@ -44,7 +45,7 @@ func (m *Machine) say() {
 		}
 		if g.sent && !g.said && (marked || m.now-g.sentAt >= MarkWait) {
 			g.said = true
-			m.do(Say{g.to, g.Origin})
+			m.do(Say{g.to, g.Origin, g.pieces})
 		}
 		if g.said && marked {
 			if m.ahead[g.Part] == g {

@@ -142,7 +142,7 @@ func (m *Machine) gain(c *change, p uint16) {
 		if !c.skipped { // else it may be another who had it last
 			a.from, a.token = before, c.old.PartTerm[p]
 		}
-		if w, ok := m.words[p]; ok && a.takes(w.From, &w.Origin) {
+		if w, ok := m.words[p]; ok && a.takes(w.From, &w.Origin) && m.complete(&w.Word) {
 			a.here = true
 		}
 	default:
@@ -159,7 +159,7 @@ func (m *Machine) gain(c *change, p uint16) {
 			a.runs = true
 		}
 		w, came := m.rivals[p]
-		a.rivals = append(a.rivals, rival{node: node, term: c.t.PartTerm[p], here: came && w.Term == c.t.PartTerm[p]})
+		a.rivals = append(a.rivals, rival{node: node, term: c.t.PartTerm[p], here: came && w.Term == c.t.PartTerm[p] && m.complete(&w.Word)})
 	}
 	delete(m.rivals, p)
 	if a != nil {

@@ -25,8 +25,9 @@ type Machine struct {
 	came     time.Duration                  // the same from anybody
 	early    []held                         // ahead of the table
 	notices  []*envelope.Envelope
-	words    map[uint16]early // came before their tables
-	rivals   map[uint16]early // the same of rival copies
+	words    map[uint16]early   // came before their tables
+	rivals   map[uint16]early   // the same of rival copies
+	pieces   map[arrival]pieces // of copies that were kept, until the word
 	moved    [shard.Partitions]time.Duration
 	merged   map[uint16]uint64 // the term of the rival copies that were merged last
 	healed   uint64            // the term of the last table that heals
@@ -58,6 +59,20 @@ type early struct {
 	at time.Duration
 }
 
+// pieces are what has come of a partition from one node, by one table.
+type pieces struct {
+	from   shard.NodeID
+	origin Origin
+	n      int
+	at     time.Duration
+}
+
+// arrival is what pieces are counted by.
+type arrival struct {
+	part  uint16
+	rival bool
+}
+
 // skip is a range of terms whose tables this node has not seen.
 type skip struct {
 	after, before uint64
@@ -73,7 +88,7 @@ type asked struct {
 // New makes a machine with the empty table.
 func New(self shard.NodeID) *Machine {
 	return &Machine{self: self, table: shard.Empty(), parts: map[uint16]*awaited{}, ahead: map[uint16]*give{}, marks: map[shard.NodeID]uint64{},
-		heard: map[shard.NodeID]time.Duration{}, words: map[uint16]early{}, rivals: map[uint16]early{}, merged: map[uint16]uint64{}, gathers: map[uint64]*gathering{}}
+		heard: map[shard.NodeID]time.Duration{}, words: map[uint16]early{}, rivals: map[uint16]early{}, pieces: map[arrival]pieces{}, merged: map[uint16]uint64{}, gathers: map[uint64]*gathering{}}
 }
 
 // Step takes one event. Now is the time on a monotonic clock and must not go back. The actions are valid until the next call.
@@ -231,6 +246,11 @@ func (m *Machine) tick() {
 		n++
 	}
 	m.early = m.early[n:]
+	for k, c := range m.pieces {
+		if m.now-c.at > PassedFor {
+			delete(m.pieces, k)
+		}
+	}
 	for _, list := range []map[uint16]early{m.words, m.rivals} {
 		for p, w := range list {
 			if m.now-w.at > PassedFor {

@@ -190,7 +190,7 @@ func TestWhatTheOldOwnerPassesOnComesFirst(t *testing.T) {
 		}
 	}
 	find[Keep](r, r.step(Copy{From: id("a"), Origin: origin(one, 2, 1)}))
-	acts := r.activate(r.step(Word{id("a"), origin(one, 2, 1)}))
+	acts := r.activate(r.step(Word{From: id("a"), Origin: origin(one, 2, 1)}))
 	if got := refs(acts); !slices.Equal(got, []uint64{1, 2, 3, 4}) {
 		t.Fatalf("let in %v", got)
 	}
@@ -221,7 +221,7 @@ func TestWordsAndCopiesOfOthersDoNotCount(t *testing.T) {
 					r.install(table)
 				}
 				copied := r.step(Copy{From: id(c.from), Origin: c.o})
-				said := r.step(Word{id(c.from), c.o})
+				said := r.step(Word{From: id(c.from), Origin: c.o})
 				if fits := has[Keep](copied) && has[Activate](said); fits != c.fits || has[Stale](copied) == c.fits || has[Stale](said) == c.fits {
 					t.Fatalf("after %d tables: %+v, then %+v", len(seen), copied, said)
 				}
@@ -232,7 +232,7 @@ func TestWordsAndCopiesOfOthersDoNotCount(t *testing.T) {
 
 func TestWhatComesTwiceIsStale(t *testing.T) {
 	r := moving(t)
-	said := Word{id("a"), origin(one, 2, 1)}
+	said := Word{From: id("a"), Origin: origin(one, 2, 1)}
 	r.activate(r.step(said))
 	for _, ev := range []Event{said, Copy{From: id("a"), Origin: origin(one, 2, 1)}, Active{part, 1}} {
 		acts := r.step(ev)
@@ -260,7 +260,7 @@ func TestMessagesAheadOfTheTableWait(t *testing.T) {
 		t.Fatalf("let through: %+v", acts)
 	}
 	r.step(Message{id("c"), call(4, 2)})
-	if got := refs(r.activate(r.step(Word{id("a"), origin(one, 2, 1)}))); !slices.Equal(got, []uint64{1, 2, 3, 4}) {
+	if got := refs(r.activate(r.step(Word{From: id("a"), Origin: origin(one, 2, 1)}))); !slices.Equal(got, []uint64{1, 2, 3, 4}) {
 		t.Fatalf("let in %v", got)
 	}
 	r.at += 2 * EarlyFor
@@ -284,7 +284,7 @@ func TestTheOldOwnerPassesOnUntilAllHaveMarked(t *testing.T) {
 	}
 	r.step(Marked{id("b"), 2})
 	r.step(Marked{id("c"), 1})
-	if acts := r.step(Sent{part, 2}); has[Say](acts) || r.Given(2) {
+	if acts := r.step(Sent{Part: part, Term: 2}); has[Say](acts) || r.Given(2) {
 		t.Fatalf("c may still follow the table before: %+v", acts)
 	}
 	find[Pass](r, r.step(Message{id("c"), call(2, 1)}))
@@ -302,7 +302,7 @@ func TestWhoDoesNotMarkIsNotFollowed(t *testing.T) {
 	r.install(one)
 	r.install(two)
 	r.step(Marked{id("b"), 2})
-	r.step(Sent{part, 2})
+	r.step(Sent{Part: part, Term: 2})
 	r.at += MarkWait / 2
 	if acts := r.step(Tick{}); has[Say](acts) {
 		t.Fatalf("too soon: %+v", acts)
@@ -315,6 +315,25 @@ func TestWhoDoesNotMarkIsNotFollowed(t *testing.T) {
 	find[Receive](r, r.step(Message{id("b"), call(2, 1)}))
 	r.step(Marked{id("c"), 2})
 	find[Receive](r, r.step(Message{id("c"), call(3, 1)}))
+}
+
+// The link went down between the copies and the word, which came over the next one.
+func TestAWordOfWhatIsLostIsNotBelieved(t *testing.T) {
+	for _, lost := range []int{0, 1, 2} {
+		r := moving(t)
+		o := origin(one, 2, 1)
+		for range 2 - lost {
+			find[Keep](r, r.step(Copy{From: id("a"), Origin: o}))
+		}
+		acts := r.step(Word{From: id("a"), Origin: o, Pieces: 2})
+		if lost == 0 {
+			find[Activate](r, acts)
+			continue
+		}
+		if has[Activate](acts) || !slices.Equal(find[Gather](r, acts).Parts, []uint16{part}) {
+			t.Fatalf("%d lost: %+v", lost, acts)
+		}
+	}
 }
 
 func TestWhatIsHeldIsBoundedAndEnds(t *testing.T) {
@@ -341,7 +360,7 @@ func TestWhatIsHeldIsBoundedAndEnds(t *testing.T) {
 	if len(g.Parts) != 1 || g.Term != 2 || g.Aside != 0 {
 		t.Fatalf("%+v", g)
 	}
-	find[Stale](r, r.step(Word{id("a"), origin(one, 2, 1)})) // its copies are asked for by now
+	find[Stale](r, r.step(Word{From: id("a"), Origin: origin(one, 2, 1)})) // its copies are asked for by now
 	find[Keep](r, r.step(Copy{From: id("a"), Asked: true, Origin: Origin{Part: part}}))
 	again := find[Gather](r, r.step(Gathered{g.Round, []shard.NodeID{id("c")}}))
 	if acts := r.step(Gathered{g.Round, nil}); len(acts) > 0 {
@@ -354,7 +373,7 @@ func TestAWordMayComeBeforeTheTable(t *testing.T) {
 	r := newRig(t, "b")
 	r.install(one)
 	find[Keep](r, r.step(Copy{From: id("a"), Origin: origin(one, 2, 1)}))
-	if acts := r.step(Word{id("a"), origin(one, 2, 1)}); len(acts) > 0 {
+	if acts := r.step(Word{From: id("a"), Origin: origin(one, 2, 1)}); len(acts) > 0 {
 		t.Fatalf("%+v", acts)
 	}
 	r.activate(r.install(two))
@@ -367,7 +386,7 @@ func TestWhatComesForAnotherIsPassedOn(t *testing.T) {
 			r := moving(t)
 			r.step(Message{id("c"), call(2, 2)})
 			r.step(Message{id("a"), passed(1, 2)})
-			said := Word{id("a"), origin(one, 2, 1)}
+			said := Word{From: id("a"), Origin: origin(one, 2, 1)}
 			var acts []Action
 			if word == "before" {
 				r.step(said) // the Activate is not done yet

@@ -191,7 +191,7 @@ func (s *sim) act(a Action, ev Event) {
 			w.send(s.name, to.Name, "mark", func(to *sim) { to.do(Marked{id(s.name), a.Term}) })
 		}
 	case Say:
-		w.send(s.name, a.To.Name, "word", func(to *sim) { to.do(Word{id(s.name), a.Origin}) })
+		w.send(s.name, a.To.Name, "word", func(to *sim) { to.do(Word{id(s.name), a.Origin, a.Pieces}) })
 	case SetAside:
 		if c, ok := s.copies["e"]; ok {
 			s.asides[a.Term] = c
@@ -252,7 +252,13 @@ func (s *sim) give(g *gift) {
 	if g.some {
 		s.w.send(s.name, g.To.Name, "copy", func(to *sim) { to.copied(Copy{From: id(s.name), Origin: g.Origin}, stored{g.Token, 1, g.list}) })
 	}
-	s.w.send(s.name, s.name, "sent", func(s *sim) { s.do(Sent{part, g.Term}) })
+	s.w.send(s.name, s.name, "sent", func(s *sim) {
+		n := 0
+		if g.some {
+			n = 1
+		}
+		s.do(Sent{part, g.Term, n})
+	})
 }
 
 func (s *sim) copied(ev Copy, c stored) {
