@@ -223,7 +223,7 @@ func TestResourcesAreAsDocumented(t *testing.T) {
 			t.Errorf("%s %s: %d %s\nwant %d %s", tc.method, tc.path, status, body, tc.status, tc.want)
 		}
 	}
-	if got := fmt.Sprint(f.done); got != "[drain a kick ann close chat:lobby]" {
+	if got := fmt.Sprint(f.done); got != "[drain a forget b kick ann close chat:lobby]" {
 		t.Errorf("done: %s", got)
 	}
 	if _, body := do(t, "GET", url+"/"); !strings.Contains(body, "console/console.js") {
