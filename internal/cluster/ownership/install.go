@@ -66,7 +66,7 @@ func (m *Machine) note(c *change, p uint16) {
 		m.moved[p] = m.now
 	}
 	if _, ok := c.t.RivalOf(p); ok {
-		m.healed, m.healedAt = c.t.Term, m.now
+		m.healed, m.healedAt, m.union = c.t.Term, m.now, c.t
 	}
 }
 
@@ -148,6 +148,11 @@ func (m *Machine) gain(c *change, p uint16) {
 	default:
 		a = m.await(p)
 		a.fork = c.splitFrom(m.self, p)
+		if u := m.union; u != nil && m.now-m.healedAt < HealFor && m.merged[p] < u.PartTerm[p] {
+			if _, ok := u.RivalOf(p); ok { // the owner before may not have merged it all; what he had merged is not merged again
+				a.rivals = append(a.rivals, rival{term: u.PartTerm[p]})
+			}
+		}
 		if a.here = c.old.Term == 0 || len(c.t.Nodes) == 1 || !m.unsure(c, p); !a.here {
 			c.gather = append(c.gather, p)
 		}

@@ -32,6 +32,7 @@ type Machine struct {
 	merged   map[uint16]uint64 // the term of the rival copies that were merged last
 	healed   uint64            // the term of the last table that heals
 	healedAt time.Duration
+	union    *shard.Table // the last one that names rivals
 	skipped  skip
 	released uint64
 	markedAt time.Duration

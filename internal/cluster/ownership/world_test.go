@@ -25,7 +25,8 @@ type world struct {
 	dieAt  int
 	acked  []uint64 // messages whose sender knows that they are done
 	failed map[uint64]string
-	needed []uint64 // messages that must have been acknowledged in the end
+	cut    map[string]int // the side each node is on; nil: there is one
+	needed []uint64       // messages that must have been acknowledged in the end
 }
 
 // sim is one node: its machine, and a shell that only has to be right.
@@ -39,8 +40,14 @@ type sim struct {
 	asides  map[uint64]stored
 	gifts   map[uint64]*gift // by round
 	dead    bool
-	waiting map[uint64]string // who asked for copies, by ref
-	merged  int
+	waiting map[uint64]asker // who asked for copies, by ref
+	merged  map[uint64]int   // how often rival copies of a term were merged here
+}
+
+// asker is who asked for copies, or for those set aside for a term.
+type asker struct {
+	name  string
+	aside uint64
 }
 
 // stored is a copy with its place among all.
@@ -73,14 +80,14 @@ func newWorld(names ...string) *world {
 		links: map[[2]string][]parcel{}, failed: map[uint64]string{}}
 	for _, n := range names {
 		w.nodes[n] = &sim{Machine: New(id(n)), w: w, name: n, router: shard.Empty(), copies: map[string]stored{}, asides: map[uint64]stored{},
-			gifts: map[uint64]*gift{}, waiting: map[uint64]string{}}
+			gifts: map[uint64]*gift{}, waiting: map[uint64]asker{}, merged: map[uint64]int{}}
 	}
 	return w
 }
 
 func (w *world) send(from, to, what string, do func(to *sim)) {
 	k := [2]string{from, to}
-	if w.nodes[from].dead || w.nodes[to].dead {
+	if w.nodes[from].dead || w.nodes[to].dead || w.cut[from] != w.cut[to] {
 		return
 	}
 	if _, ok := w.links[k]; !ok {
@@ -149,8 +156,12 @@ func (w *world) alive() (names []string) {
 
 // publish makes the next table and sends it to the nodes.
 func (w *world) publish(owner, backup string, nodes ...string) {
-	t := tableOf(w.last, w.last.Term+1, owner, backup, nodes...)
-	w.last = t
+	w.last = tableOf(w.last, w.last.Term+1, owner, backup, nodes...)
+	w.spread(w.last, nodes...)
+}
+
+// spread sends a table to nodes.
+func (w *world) spread(t *shard.Table, nodes ...string) {
 	for _, n := range nodes {
 		w.send(n, n, fmt.Sprint("table ", t.Term), func(s *sim) { s.install(t) })
 	}
@@ -292,7 +303,7 @@ func (s *sim) gather(a Gather) {
 		left++
 		w.send(s.name, n.Name, "ask", func(to *sim) {
 			ref := a.Round<<8 | uint64(s.name[0])
-			to.waiting[ref] = s.name
+			to.waiting[ref] = asker{s.name, a.Aside}
 			to.do(Asked{ref, a.Term})
 		})
 	}
@@ -303,7 +314,7 @@ func (s *sim) gather(a Gather) {
 func (s *sim) gathered(round uint64, left int, silent []shard.NodeID) {
 	pending := 0
 	for _, n := range s.router.Nodes {
-		if o := s.w.nodes[n.Name]; !o.dead && o.waiting[round<<8|uint64(s.name[0])] == s.name {
+		if o := s.w.nodes[n.Name]; !o.dead && o.waiting[round<<8|uint64(s.name[0])].name == s.name {
 			pending++
 		}
 	}
@@ -338,10 +349,14 @@ func (s *sim) busyElsewhere() bool {
 func (s *sim) sendCopies(ref uint64) {
 	to := s.waiting[ref]
 	delete(s.waiting, ref)
-	if c, ok := s.copies["e"]; ok {
-		s.w.send(s.name, to, "copy asked for", func(to *sim) {
-			to.copied(Copy{From: id(s.name), Asked: true, Origin: Origin{Part: part}}, c)
-		})
+	c, ok := s.copies["e"]
+	o := Origin{Part: part}
+	if to.aside != 0 {
+		c, ok = s.asides[to.aside]
+		o.Term, o.Rival = to.aside, true
+	}
+	if ok {
+		s.w.send(s.name, to.name, "copy asked for", func(to *sim) { to.copied(Copy{From: id(s.name), Asked: true, Origin: o}, c) })
 	}
 }
 
@@ -359,8 +374,10 @@ func (s *sim) activate(a Activate) {
 				s.entity = append(s.entity, ref)
 			}
 		}
+		if _, ok := s.asides[term]; ok {
+			s.merged[term]++
+		}
 		delete(s.asides, term)
-		s.merged++
 	}
 	s.replicate()
 	s.do(Active{part, a.Round})
@@ -465,6 +482,13 @@ func (w *world) judge() (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%d came after %d", ref, last[ref/100]))
 		}
 		last[ref/100] = max(last[ref/100], ref)
+	}
+	for _, n := range w.names {
+		for term, times := range w.nodes[n].merged {
+			if times > 1 {
+				wrong = append(wrong, fmt.Sprintf("%s merged the copies of term %d %d times", n, term, times))
+			}
+		}
 	}
 	for _, n := range w.alive() {
 		if held, _ := w.nodes[n].Held(); held > 0 {
