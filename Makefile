@@ -6,6 +6,7 @@ FUZZTIME ?= 3s
 MINUTES  ?= 10
 POLICY   ?= available
 BENCH    ?= .
+N        ?= 10000000
 LINT     := v2.15.0
 GOBIN    := $(shell go env GOPATH)/bin
 # SECURE=1: with tokens, TLS, certificates and keys, which are made in deploy/secrets.
@@ -18,7 +19,7 @@ export GAMED_IMAGE := $(IMAGE)
 export GAMED_USER ?= $(shell [ "$$(id -u)" = 0 ] && echo 65532:65532 || echo "$$(id -u):$$(id -g)")
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race sim faults soak lint fuzz bench image secrets compose-test up down check format clean
+.PHONY: help build test race sim faults soak lint fuzz mutations bench image secrets compose-test up down check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ $(GOBIN)/golangci-lint:
 
 fuzz: ## every fuzz target for FUZZTIME (3s) each
 	bash .ci/fuzz $(FUZZTIME)
+
+mutations: ## N (ten million) spoiled player frames through whole connections; some 15 s of CPU for each ten million
+	go test -count=1 -timeout 0 -run TestMutations -v ./internal/listener -mutations $(N)
 
 bench: ## the Go benchmarks; BENCH=regexp picks some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PACKAGES)

@@ -24,7 +24,7 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(e.Reason)
-	return b.String()
+	return strings.Join(strings.FieldsFunc(b.String(), func(r rune) bool { return r < ' ' || r == 0x7f }), " ") // one line, whatever a file holds
 }
 
 func bad(key, format string, args ...any) error {
