@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -62,6 +63,23 @@ func (s *SaverRecord) Stall(from, to time.Time) (longest time.Duration) {
 	return longest
 }
 
+// exactUntil tells where to look for what went wrong: the last answer that named the right balance, and the next one.
+func (s *SaverRecord) exactUntil() string {
+	var due int64
+	text := "it never was exact"
+	for i, d := range s.Deposits {
+		if due += d.Amount; d.Balance != due {
+			continue
+		}
+		text = fmt.Sprintf("%s at %s was exact", d.ID, d.Done.Format(clock))
+		if i+1 < len(s.Deposits) {
+			next := s.Deposits[i+1]
+			text += fmt.Sprintf(", then %s at %s was told %d", next.ID, next.Done.Format(clock), next.Balance)
+		}
+	}
+	return text
+}
+
 // JudgeBank lists every promise that was broken in a bank scenario. It sees nothing but the record.
 func JudgeBank(r *BankRecord) []Violation {
 	var f findings
@@ -93,9 +111,9 @@ func JudgeBank(r *BankRecord) []Violation {
 		case s.Problem != "":
 			f.add(CallUnanswered, "%s: balance: %s", s.Name, s.Problem)
 		case s.Balance < due:
-			f.add(MoneyLost, "%s has %d, acknowledged are %d in %d deposits", s.Name, s.Balance, due, len(s.Deposits))
+			f.add(MoneyLost, "%s has %d, acknowledged are %d in %d deposits; %s", s.Name, s.Balance, due, len(s.Deposits), s.exactUntil())
 		case s.Balance > most:
-			f.add(MoneyExtra, "%s has %d, acknowledged are %d in %d deposits", s.Name, s.Balance, due, len(s.Deposits))
+			f.add(MoneyExtra, "%s has %d, acknowledged are %d in %d deposits; %s", s.Name, s.Balance, due, len(s.Deposits), s.exactUntil())
 		}
 	}
 	slices.Sort(r.Recovered)
