@@ -81,7 +81,7 @@ func run(t *testing.T, count int, o loadtest.NodesOptions) *world {
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	line := fmt.Sprintf("%7.2f s  ", time.Since(w.began).Seconds()) + fmt.Sprintf(format, args...)
+	line := fmt.Sprintf("%s %7.2f s  ", time.Now().Format(clock), time.Since(w.began).Seconds()) + fmt.Sprintf(format, args...)
 	w.timeline = append(w.timeline, line)
 	w.t.Log(line)
 }
