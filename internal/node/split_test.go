@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gamed/game"
+	"gamed/internal/shard"
 	"gamed/protocol"
 )
 
@@ -150,5 +151,56 @@ func TestOnlyOneSideHasAPartition(t *testing.T) {
 	whole(t, nodes)
 	if got := balance(t, name, nodes[0]); got != 9 {
 		t.Fatalf("balance %d", got)
+	}
+}
+
+// TestANodeDiesWhileASplitHeals kills, as soon as there is one table again, the node that had taken the players over on one side: its
+// backup there brings what it had acknowledged.
+func TestANodeDiesWhileASplitHeals(t *testing.T) {
+	nodes := startCluster(t, 3, nil)
+	one, rest := nodes[:1], nodes[1:]
+	var players []string
+	sum := map[string]int64{}
+	for i := range 5 {
+		name := named(t, func(s string) string { return playerKey(fmt.Sprint(s, "y", i)) }, nodes[0], nodes[1]) + fmt.Sprint("y", i)
+		players = append(players, name)
+		d := depositor(t, name, nodes[2])
+		d.more(1)
+		sum[name] += d.done
+		_ = d.r.c.Close()
+	}
+	cut(true, one, rest)
+	apart(t, one, rest)
+	eventually(t, 20*time.Second, "backups on the larger side", func() bool {
+		table := nodes[2].router.Table()
+		for _, name := range players {
+			p := shard.PartitionOf(playerKey(name))
+			if b, ok := table.BackupOf(p); !ok || b.Name != nodes[2].name {
+				return false
+			}
+		}
+		return true
+	})
+	for _, name := range players {
+		for i, at := range []*running{nodes[0], nodes[2]} {
+			d := depositor(t, name, at)
+			d.more(2 + i)
+			sum[name] += d.done
+			_ = d.r.c.Close()
+		}
+	}
+	term := max(nodes[0].router.Table().Term, nodes[2].router.Table().Term)
+	cut(false, one, rest)
+	eventually(t, 20*time.Second, "a table that heals", func() bool { return nodes[0].router.Table().Term > term && len(nodes[0].router.Table().Nodes) == 3 })
+	nodes[1].Kill()
+	left := []*running{nodes[0], nodes[2]}
+	leftWith(t, left)
+	for _, name := range players {
+		d := depositor(t, name, nodes[2])
+		d.more(1)
+		sum[name]++
+		if got := balance(t, name, nodes[0]); got != sum[name] {
+			t.Errorf("%s has %d, deposited were %d\n%s", name, got, sum[name], dumpKey(playerKey(name), left))
+		}
 	}
 }
