@@ -34,7 +34,7 @@ func TestSimAllRestart(t *testing.T) {
 			t.Run(name+map[bool]string{true: ", power cut"}[felled], func(t *testing.T) {
 				simulate(t, func(w *world) {
 					w.form(5, nil)
-					time.Sleep(10 * time.Minute)
+					time.Sleep(3 * time.Minute)
 					before := w.nodes[0].Table()
 					for i := range w.nodes {
 						if felled {

@@ -25,6 +25,7 @@ type simNet struct {
 	rand    *rand.Rand
 	weather weather
 	cuts    map[simPath]simCut
+	dark    map[netip.Addr]bool // hosts without power
 	ports   map[netip.AddrPort]*simPort
 	listens map[netip.AddrPort]*simListener
 	conns   map[*simConn]bool // those whose other end may still hear of them
@@ -60,7 +61,7 @@ const (
 
 func newSimNet(seed uint64) *simNet {
 	return &simNet{seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), weather: weather{delay: time.Millisecond, jitter: time.Millisecond},
-		cuts: map[simPath]simCut{}, ports: map[netip.AddrPort]*simPort{}, listens: map[netip.AddrPort]*simListener{},
+		cuts: map[simPath]simCut{}, dark: map[netip.Addr]bool{}, ports: map[netip.AddrPort]*simPort{}, listens: map[netip.AddrPort]*simListener{},
 		conns: map[*simConn]bool{}, next: portsFrom}
 }
 
@@ -80,7 +81,7 @@ func (s *simNet) cut(from, to netip.Addr, what simCut) {
 
 // passes says whether something of a kind gets from one host to another now. simNet.mu must be held.
 func (s *simNet) passes(from, to netip.Addr, what simCut) bool {
-	return s.cuts[simPath{from, to}]&what == 0
+	return s.cuts[simPath{from, to}]&what == 0 && !s.dark[from] && !s.dark[to]
 }
 
 // lose says whether the weather takes a packet. simNet.mu must be held.
@@ -101,10 +102,12 @@ func (s *simNet) travel() time.Duration {
 	return d
 }
 
-// crash is a power cut of a host: its connections and ports are gone and nobody is told. Close its sockets afterwards.
+// crash is a power cut of a host: its connections and ports are gone, nobody is told, and nobody answers before boot. Close its
+// sockets afterwards.
 func (s *simNet) crash(host netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dark[host] = true
 	for c := range s.conns {
 		if c.local.Addr() == host {
 			c.vanish()
@@ -120,6 +123,13 @@ func (s *simNet) crash(host netip.Addr) {
 			delete(s.ports, a)
 		}
 	}
+}
+
+// boot gives a host power again.
+func (s *simNet) boot(host netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.dark, host)
 }
 
 // simHost is the network as one host has it. It implements network.

@@ -111,6 +111,7 @@ func (w *world) start(i, count int, change func(*Options)) *simNode {
 func (w *world) startOn(host netip.Addr, i, count int, change func(*Options)) *simNode {
 	w.t.Helper()
 	n := &simNode{host: &simHost{w.net, host}, done: make(chan struct{}), got: map[string][]uint64{}}
+	w.net.boot(host)
 	w.boots++
 	o := Options{Name: fmt.Sprintf("gamed-%d", i+1), Cluster: "sim", Boot: w.boots * 0x9e3779b97f4a7c15, Version: "v1", network: n.host,
 		MeshAddr: netip.AddrPortFrom(host, 7301).String(), GossipAddr: netip.AddrPortFrom(host, 7302).String(),
@@ -325,7 +326,7 @@ func (w *world) kill(i int) {
 
 // fell is a power cut of a node.
 func (w *world) fell(i int) {
-	w.net.crash(hostOf(i))
+	w.net.crash(w.nodes[i].host.addr)
 	w.kill(i)
 }
 
