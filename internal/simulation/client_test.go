@@ -57,7 +57,8 @@ type operation struct {
 	key      string
 	to       string // opTell
 	amount   int64
-	withID   bool // applied once whatever the session
+	withID   bool  // applied once whatever the session
+	runs     int64 // how often an entity did it
 	began    time.Duration
 	sent     time.Duration // last, on the present socket
 	again    time.Duration // when it is to be sent again; 0: it is under way
@@ -144,16 +145,44 @@ func (c *client) connect() {
 
 // begin starts an operation.
 func (c *client) begin() {
+	switch c.w.rnd.IntN(5) {
+	case 0:
+		c.do(opRead, "")
+	case 1:
+		c.do(opTell, c.another())
+	default:
+		c.do(opPut, "")
+	}
+}
+
+// another is the key of some other entity.
+func (c *client) another() string {
+	w := c.w
+	return w.set.keys[(c.entity+1+w.rnd.IntN(max(w.set.entities-1, 1)))%w.set.entities]
+}
+
+// hurry has a client talk fast for a moment, while something moves: many words to one entity.
+func (c *client) hurry() {
+	w, to := c.w, c.another()
+	at := time.Duration(0)
+	for range 6 {
+		at += w.between(time.Millisecond, 8*time.Millisecond)
+		w.after(at, func() {
+			if !c.done && c.at != nil && len(c.open) < maxOpen {
+				c.do(opTell, to)
+			}
+		})
+	}
+}
+
+// maxOpen is how many operations a client has open at most.
+const maxOpen = 16
+
+func (c *client) do(kind opKind, to string) {
 	w := c.w
 	c.ref++
-	o := &operation{number: uint64(len(w.check.ops) + 1), client: c, ref: c.ref, key: c.key, began: w.now, amount: int64(1 + w.rnd.IntN(1000)), withID: w.set.ids}
-	switch w.rnd.IntN(5) {
-	case 0:
-		o.kind = opRead
-	case 1:
-		o.kind = opTell
-		o.to = w.set.keys[(c.entity+1+w.rnd.IntN(max(w.set.entities-1, 1)))%w.set.entities]
-	}
+	o := &operation{number: uint64(len(w.check.ops) + 1), client: c, ref: c.ref, kind: kind, key: c.key, to: to, began: w.now, amount: int64(1 + w.rnd.IntN(1000))}
+	o.withID = w.set.forks && w.chance(0.5)
 	w.check.began(o)
 	c.open = append(c.open, o)
 	c.send(o)

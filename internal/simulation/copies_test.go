@@ -204,7 +204,7 @@ func (n *node) replicate(from shard.NodeID, e *envelope.Envelope) {
 	} else if e.Term < n.router.Table().PartTerm[e.Part] {
 		return // an owner that was replaced
 	}
-	if n.router.Owns(e.Part) {
+	if n.router.Owns(e.Part) && !w.set.broken(noTerm) {
 		return // what another owner had beside us is not ours
 	}
 	acked := func() {

@@ -123,6 +123,7 @@ func (x *entity) call(out []byte, conn uint64, c *protocol.Call) []byte {
 	if w.tracing {
 		w.logf("%s %s does %s", x.n, x.key, op)
 	}
+	op.runs++
 	if op.kind == opRead {
 		return protocol.AppendReply(out, c.Ref, x.reading())
 	}
@@ -276,13 +277,20 @@ func (x *entity) tail(b []byte) {
 	}
 }
 
-// rebase tells that another table is in force. When nobody is missing no other life of the entity can come back.
-func (x *entity) rebase(whole bool) {
-	x.change.Reset()
-	if _, forked := x.asis[state.ForkSection]; whole && forked {
-		delete(x.asis, state.ForkSection)
-		x.change.Delete(state.ForkSection)
+// unfork forgets other lives: none can come back.
+func (x *entity) unfork() {
+	if _, forked := x.asis[state.ForkSection]; !forked {
+		return
 	}
+	x.change.Reset()
+	delete(x.asis, state.ForkSection)
+	x.change.Delete(state.ForkSection)
+	x.finish()
+}
+
+// rebase tells that another table is in force.
+func (x *entity) rebase() {
+	x.change.Reset()
 	if x.kept {
 		x.out.Again(x.n.policy, x.n.w.wall(), x.key, x.whole)
 	}

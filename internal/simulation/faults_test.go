@@ -181,7 +181,11 @@ func (w *world) split(*node) {
 				c.side = sides[w.rnd.IntN(len(sides))]
 			}
 		}
-		w.after(w.between(500*time.Millisecond, 12*time.Second), w.mend)
+		length := w.between(500*time.Millisecond, 12*time.Second)
+		if w.chance(0.4) { // about as long as it takes to be given up
+			length = w.between(1500*time.Millisecond, 4*time.Second)
+		}
+		w.after(length, w.mend)
 	})
 }
 

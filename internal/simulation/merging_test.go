@@ -11,6 +11,9 @@ import (
 // mergeEntities is the merge.Func of the simulation's entities: accounts as their game says, answers of both sides, all else the
 // winner's.
 func (w *world) mergeEntities(_ map[string]*game.Game, _ string, base, mine, theirs state.Sections) (state.Sections, merge.Merged) {
+	if w.tracing {
+		w.logf("base %d of %d sections, mine %d, theirs %d", balanceOf(base), len(base), balanceOf(mine), balanceOf(theirs))
+	}
 	account := func(name string) bool { return name == acctSection }
 	s := merge.Begin(base, mine, theirs, func(a, b state.Sections) bool {
 		return merge.Differ(a, b, func(name string) bool { return account(name) || strings.HasPrefix(name, logSection) })

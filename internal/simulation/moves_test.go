@@ -17,6 +17,8 @@ import (
 // moves is what a node's shell keeps of partitions that come and go.
 type moves struct {
 	gifts    map[uint64]map[uint16]*gift // what tables take from this node, by their term and the partition
+	since    time.Duration               // when the table was put in force
+	forked   bool                        // some entity may remember another life
 	released uint64                      // tables whose entities the workers have let go of
 	waits    map[uint64][]func()         // what waits for that, by term
 	asides   map[uint64]*replica.Store   // copies of the other side of a split, by the term of the table that heals
@@ -193,14 +195,14 @@ func (n *node) putInForce(t *shard.Table) {
 	gifts := n.moves.gifts[t.Term]
 	delete(n.moves.gifts, t.Term)
 	left := len(n.workers)
-	whole := !t.Degraded()
+	n.moves.since, n.moves.forked = w.now, n.moves.forked || t.Degraded()
 	for _, k := range n.workers {
 		k.do(func() {
 			for _, key := range k.keys() {
 				x := k.entities[key]
 				part := shard.PartitionOf(key)
 				if n.own.Runs(part) {
-					x.rebase(whole)
+					x.rebase()
 					continue
 				}
 				k.letGo(x, part, old.PartTerm[part], gifts[part])
@@ -339,4 +341,19 @@ func (n *node) aside(term uint64) *replica.Store {
 		m.asides[term] = replica.NewStore()
 	}
 	return m.asides[term]
+}
+
+// forget has the entities forget other lives when nobody has been missing for long.
+func (n *node) forget() {
+	if m := &n.moves; !m.forked || n.router.Table().Degraded() || n.w.now-m.since <= ownership.HealFor {
+		return
+	}
+	n.moves.forked = false
+	for _, k := range n.workers {
+		k.do(func() {
+			for _, key := range k.keys() {
+				k.entities[key].unfork()
+			}
+		})
+	}
 }

@@ -333,6 +333,7 @@ func (n *node) sweep() {
 		n.arrives(func() {
 			n.gateway.sweep()
 			n.ostep(ownership.Tick{})
+			n.forget()
 		})
 		if !n.dead {
 			n.sweep()

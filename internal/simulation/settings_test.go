@@ -18,7 +18,6 @@ type settings struct {
 	quorum   bool
 	expect   int
 	piece    int  // bytes of a piece of a whole state
-	ids      bool // operations carry an id, so that they are applied once whatever the session
 	forks    bool // an entity may have lives on both sides of a split
 	load     time.Duration
 	faults   int
@@ -83,7 +82,7 @@ func choose(seed uint64) settings {
 		s.expect = s.slots
 	case splitting:
 		s.slots = 2 + r.IntN(4)
-		s.first, s.ids, s.forks = s.slots, true, true
+		s.first, s.forks = s.slots, true
 	default:
 		s.first = s.slots
 	}
