@@ -54,7 +54,7 @@ var heavy = []byte{0x00, 0x80, 0x81, 0x8f, 0x90, 0x91, 0x9f, 0xc1, 0xc4, 0xc6, 0
 func spoil(r *rand.Rand, b []byte, other []byte) []byte {
 	for range 1 + r.IntN(3) {
 		if len(b) == 0 {
-			return other
+			return append(b, other...)
 		}
 		at := r.IntN(len(b))
 		switch r.IntN(8) {

@@ -256,7 +256,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	}
 	said := map[string]string{}
 	for _, n := range []*node{a, b} {
-		for _, path := range []string{"/metrics", "/api/v1/members", "/api/v1/players", "/api/v1/players/ann", "/api/v1/events", "/api/v1/stats", "/readyz", "/"} {
+		for _, path := range []string{"/metrics", "/api/v1/members", "/api/v1/players", "/api/v1/players/ann", "/api/v1/events", "/api/v1/stats", "/api/v1/limits", "/readyz", "/"} {
 			page, err := n.get(path)
 			if err != nil {
 				t.Errorf("%s: %v", path, err)
@@ -269,6 +269,16 @@ func TestSecretsAreNeverShown(t *testing.T) {
 			t.Logf("the command line of another process cannot be read here: %v", err)
 		}
 		said[n.Node+" command line"] = string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
+	}
+	b.mayEnd = true // SIGQUIT: the process ends with the stacks of all its goroutines
+	_ = b.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-b.done:
+	case <-time.After(patience):
+		t.Fatal("no dump")
+	}
+	if said["dump of b"] = b.log.String(); !strings.Contains(said["dump of b"], "goroutine ") {
+		t.Error("the dump has no stacks")
 	}
 	said["gamed config"] = v.gamed(append(append([]string{"config"}, v.cluster("a")...), v.players()...)...)
 	said["gamed config -o json"] = v.gamed(append(append([]string{"config", "-o", "json"}, v.cluster("a")...), v.players()...)...)
