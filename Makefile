@@ -6,6 +6,7 @@ FUZZTIME ?= 3s
 MINUTES  ?= 10
 POLICY   ?= available
 BENCH    ?= .
+YEARS    ?= 1
 N        ?= 10000000
 LINT     := v2.15.0
 GOBIN    := $(shell go env GOPATH)/bin
@@ -41,6 +42,9 @@ faults: ## kills, splits, pauses, drains of real processes, in full; needs root,
 
 soak: ## MINUTES (10) of such things at random under load, POLICY available or quorum; prints its seed and timeline
 	go test -count=1 -v -timeout 0 ./loadtest/faults -run '^TestSoak$$' -minutes $(MINUTES) -policy $(POLICY)
+
+simulate: ## YEARS (1) of a cluster's life with new seeds: hours
+	GAMED_SIM_YEARS=$(YEARS) go test -count=1 -timeout 0 -run SimYears ./internal/simulation -v
 
 lint: $(GOBIN)/golangci-lint ## gofmt, go vet, golangci-lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'lint: run make format'; exit 1; }
