@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"gamed/game"
+	"gamed/internal/cluster/ownership"
 	"gamed/internal/shard"
+	"gamed/internal/state"
 	"gamed/protocol"
 )
 
@@ -122,6 +124,9 @@ func TestBothSidesOfASplitKeepWhatTheyAcknowledged(t *testing.T) {
 	if !nodes[0].degraded.Load() || !nodes[2].degraded.Load() {
 		t.Fatal("not degraded")
 	}
+	if forks(t, nodes, players) == 0 {
+		t.Fatal("nobody knows that there may be another life")
+	}
 	cut(false, one, rest)
 	whole(t, nodes)
 	for _, name := range players {
@@ -131,6 +136,31 @@ func TestBothSidesOfASplitKeepWhatTheyAcknowledged(t *testing.T) {
 			}
 		}
 	}
+	for _, n := range nodes {
+		n.own.mu.Lock()
+		n.own.since = n.own.since.Add(-2 * ownership.HealFor) // it was long ago
+		n.own.mu.Unlock()
+	}
+	eventually(t, 10*time.Second, "the forks to be forgotten", func() bool { return forks(t, nodes, players) == 0 })
+}
+
+// forks counts the players who know of another life of theirs.
+func forks(t *testing.T, nodes []*running, players []string) (count int) {
+	t.Helper()
+	for _, n := range nodes {
+		for _, name := range players {
+			err := n.workers.Do(playerKey(name), 5*time.Second, func(_ *shard.Worker, e shard.Entity) {
+				var c state.Change
+				if e != nil && e.Whole(&c) && c.Sections()[state.ForkSection] != nil {
+					count++
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return count
 }
 
 // TestOnlyOneSideHasAPartition: what one side cannot have any copy of is unavailable there, and untouched after the heal.
