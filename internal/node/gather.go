@@ -38,9 +38,7 @@ func (n *Node) gather(a ownership.Gather) {
 			continue
 		}
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, copiesWait)
-			defer cancel()
-			if err := n.peers.ask(ctx, m, askingCopies, arg, nil); err != nil && n.ctx.Err() == nil {
+			if err := n.askCopies(m, arg); err != nil && n.ctx.Err() == nil {
 				n.log.Warn("copies of a node that was asked did not come", "from", m.Name, "err", err)
 				mu.Lock()
 				defer mu.Unlock()
@@ -50,6 +48,26 @@ func (n *Node) gather(a ownership.Gather) {
 	}
 	wg.Wait()
 	n.step(ownership.Gathered{Round: a.Round, Silent: silent})
+}
+
+// askEvery is how often a node that cannot be asked for copies is tried again.
+const askEvery = 50 * time.Millisecond
+
+// askCopies asks one node, again while it is in the table: after a split links come one by one.
+func (n *Node) askCopies(m shard.NodeID, arg string) error {
+	ctx, cancel := context.WithTimeout(n.ctx, copiesWait)
+	defer cancel()
+	for {
+		err := n.peers.ask(ctx, m, askingCopies, arg, nil)
+		if err == nil || !n.router.Table().Has(m) {
+			return err
+		}
+		select {
+		case <-time.After(askEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // sendCopies answers gather, when this node has given away what the asker's table took from it: the copies go first, on the same
