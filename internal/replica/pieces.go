@@ -13,11 +13,10 @@ import (
 )
 
 // source says whose state comes in pieces: that of an entity, from its owner or its owner before (from is zero), from a node
-// that was asked for its copy, or from a rival.
+// that was asked for its copy.
 type source struct {
-	key   string
-	from  envelope.NodeID
-	rival bool
+	key  string
+	from envelope.NodeID
 }
 
 // growing is a state of which some pieces have come.
@@ -152,43 +151,6 @@ func (s *Store) Fill(from envelope.NodeID, e *envelope.Envelope) bool {
 		}
 	}
 	return ok || s.refuse()
-}
-
-// Rival takes a piece of the state of an entity that ran on the other side of a split, too.
-func (s *Store) Rival(from envelope.NodeID, e *envelope.Envelope) bool {
-	if !s.sound(e) {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.part(e.Part)
-	c.retired = time.Time{}
-	by := source{key: e.Key, from: from, rival: true}
-	if e.Flags&envelope.FlagWhole != 0 {
-		s.drop(c, by)
-	}
-	done, ok := s.grow(c, by, e, e.Ref, e.Offset)
-	if done != nil {
-		if c.rivals == nil {
-			c.rivals = map[string]Copy{}
-		}
-		c.rivals[strings.Clone(e.Key)] = done.Copy
-	}
-	return ok || s.refuse()
-}
-
-// TakeRivals removes and returns the rival copies of a partition.
-func (s *Store) TakeRivals(part uint16) map[string]Copy {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.parts[part]
-	if c == nil {
-		return nil
-	}
-	out := c.rivals
-	c.rivals = nil
-	s.forget(c, func(from source, _ *growing) bool { return from.rival })
-	return out
 }
 
 // Keys are those of a partition's copies, in order.

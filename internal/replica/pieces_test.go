@@ -189,8 +189,8 @@ func TestTheNewestCompleteCopyIsFilled(t *testing.T) {
 	}
 }
 
-// What goes to yet another node, and what comes from the other side of a split, is no copy of ours.
-func TestPassedAndRivalCopies(t *testing.T) {
+// What goes to yet another node is no copy of ours.
+func TestPassedCopies(t *testing.T) {
 	s, part := NewStore(), shard.PartitionOf(key)
 	s.Fence(part, 9)
 	if !s.Pass(change(whole|more, 3, 0, 1, 0, "a"), epoch) || !s.Pass(change(0, 3, 0, 2, 1, "b"), epoch) || s.Len() != 1 {
@@ -201,16 +201,7 @@ func TestPassedAndRivalCopies(t *testing.T) {
 		t.Fatal("kept for ever")
 	}
 	s.Apply(change(whole, 9, 1, 5, 0, "mine"))
-	for range 2 { // replayed
-		if !s.Rival(nodeB, change(whole|more, 4, 0, 1, 0, "c")) || !s.Rival(nodeB, change(0, 4, 0, 2, 1, "d")) {
-			t.Fatal("refused")
-		}
-	}
-	s.Rival(nodeC, change(whole|more, 4, 0, 1, 0, "e")) // never ends
-	if got := s.TakeRivals(part)[key]; len(got.Sections) != 2 || got.Sections["c"] == nil || got.Sections["d"] == nil || s.growing != 0 {
-		t.Fatalf("rival %v", got)
-	}
-	if got := s.Take(part)[key]; len(got) != 1 || got["mine"] == nil || len(s.TakeRivals(part)) != 0 {
+	if got := s.Take(part)[key]; len(got) != 1 || got["mine"] == nil {
 		t.Fatalf("kept %v", got)
 	}
 }
@@ -254,15 +245,13 @@ func FuzzStore(f *testing.F) {
 				e.Payload = b // anything
 			}
 			before, ok := have(), false
-			switch b[0] & 3 {
+			switch b[0] % 3 {
 			case 0:
 				ok = s.Apply(e)
 			case 1:
 				ok = s.Pass(e, epoch)
 			case 2:
 				ok = s.Fill(envelope.NodeID{Name: "n", Boot: uint64(b[0] >> 2 & 1)}, e)
-			case 3:
-				ok = s.Rival(nodeB, e)
 			}
 			if (!ok || flags&envelope.FlagMore != 0 && flags&envelope.FlagDropped == 0) && !maps.Equal(before, have()) {
 				t.Fatalf("%+v: %v, and the copies changed from %v to %v", e, ok, before, have())

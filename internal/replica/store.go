@@ -25,7 +25,6 @@ type copies struct {
 	term     uint64 // the largest seen: changes of earlier owners are refused
 	entities map[string]*entityCopy
 	growing  map[source]*growing // states that come in pieces
-	rivals   map[string]Copy     // of an owner on the other side of a split, see Rival
 	retired  time.Time           // others own the partition and back it up since; zero: not so
 }
 
@@ -161,7 +160,7 @@ func (s *Store) TakeCopies(part uint16) map[string]Copy {
 		out[k] = e.Copy
 	}
 	c.entities, c.retired = map[string]*entityCopy{}, time.Time{}
-	s.forget(c, func(from source, _ *growing) bool { return !from.rival })
+	s.forget(c, func(source, *growing) bool { return true })
 	return out
 }
 
@@ -195,7 +194,7 @@ func (s *Store) Purge(then time.Time) {
 		}
 		old := !c.retired.IsZero() && c.retired.Before(then)
 		if old {
-			c.entities, c.rivals = map[string]*entityCopy{}, nil
+			c.entities = map[string]*entityCopy{}
 		}
 		s.forget(c, func(_ source, g *growing) bool { return old || g.round+1 < s.round })
 	}
