@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -237,7 +236,7 @@ func TestSlowClientByBytes(t *testing.T) {
 	h := newEcho()
 	s := start(t, h, slowOptions)
 	p := dial(t, s)
-	_ = p.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	_ = p.tcp.SetReadBuffer(64 << 10)
 	p.hello("ann")
 	c := h.only(t)
 	frame := protocol.AppendPush(nil, "chat:x", 1, "said", protocol.AppendStr(nil, strings.Repeat("x", 8000)))
@@ -282,7 +281,7 @@ func TestSlowClientByTime(t *testing.T) {
 	h := newEcho()
 	s := start(t, h, func(o *Options) { slowOptions(o); o.WriteTimeout = short; o.OutboxBytes = 8 << 20 })
 	p := dial(t, s)
-	_ = p.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	_ = p.tcp.SetReadBuffer(64 << 10)
 	p.hello("ann")
 	c := h.only(t)
 	c.Send(make([]byte, 1<<20)) // one write into an empty outbox may be long

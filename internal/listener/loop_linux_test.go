@@ -51,6 +51,7 @@ func unread(c *Conn) int {
 
 // A connection that has much to read gets one read a round, so that the others wait for no more than that.
 func TestFloodStarvesNobody(t *testing.T) {
+	plainOnly(t)
 	needLoops(t)
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 200<<10) })

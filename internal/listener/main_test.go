@@ -3,6 +3,7 @@ package listener
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,21 +19,37 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gamed/internal/auth"
 	"gamed/protocol"
 )
 
-// loops is Options.Loops of the servers under test.
-var loops int
+// What the servers under test get as Options.Loops and Options.TLS; with TLS dial is inside it.
+var (
+	loops     int
+	underTest *tls.Config
+)
 
-// TestMain runs everything over each transport: they must not differ.
+// TestMain runs everything over each transport, and inside TLS: they must not differ.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	transports := []int{-1, 2}
-	if f := flag.Lookup("test.fuzz"); loopsByDefault() < 1 || f.Value.String() != "" {
-		transports = transports[:1]
+	secure, err := serverTLS()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	for _, loops = range transports {
-		fmt.Printf("transport: %d loops\n", max(loops, 0))
+	transports := []struct {
+		loops int
+		tls   *tls.Config
+	}{{-1, nil}, {2, nil}, {2, secure}}
+	switch f := flag.Lookup("test.fuzz"); {
+	case f.Value.String() != "":
+		transports = transports[:1]
+	case loopsByDefault() < 1:
+		transports = slices.Delete(transports, 1, 2)
+	}
+	for _, tr := range transports {
+		loops, underTest = tr.loops, tr.tls
+		fmt.Printf("transport: %d loops, TLS %v\n", max(loops, 0), underTest != nil)
 		if code := m.Run(); code != 0 {
 			os.Exit(code)
 		}
@@ -39,6 +57,28 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+	}
+}
+
+// serverTLS is a certificate for all servers of the run.
+func serverTLS() (*tls.Config, error) {
+	ca, _, err := auth.NewCA("test", time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	p, err := ca.Server(time.Hour, "localhost")
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(p.Cert, p.Key)
+	return &tls.Config{Certificates: []tls.Certificate{cert}}, err
+}
+
+// plainOnly skips a test that is about bytes before TLS, or about sockets without it.
+func plainOnly(t testing.TB) {
+	t.Helper()
+	if underTest != nil {
+		t.Skip("without TLS only")
 	}
 }
 
@@ -158,7 +198,7 @@ func (e *echo) reason(t testing.TB) (r Reason) {
 func start(t testing.TB, h Handler, change func(*Options)) *Server {
 	t.Helper()
 	o := DefaultOptions()
-	o.Addr, o.Rate, o.Burst, o.Loops = "127.0.0.1:0", 0, 0, loops
+	o.Addr, o.Rate, o.Burst, o.Loops, o.TLS = "127.0.0.1:0", 0, 0, loops, underTest
 	if change != nil {
 		change(&o)
 	}
@@ -190,7 +230,8 @@ func start(t testing.TB, h Handler, change func(*Options)) *Server {
 type peer struct {
 	t testing.TB
 	net.Conn
-	r *bufio.Reader
+	r   *bufio.Reader
+	tcp *net.TCPConn // beneath TLS, if there is
 }
 
 func dial(t testing.TB, s *Server) *peer {
@@ -199,13 +240,26 @@ func dial(t testing.TB, s *Server) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wrap(t, conn)
+	if underTest == nil {
+		return wrap(t, conn)
+	}
+	inside := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if err := inside.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return wrap(t, inside)
 }
 
 func wrap(t testing.TB, conn net.Conn) *peer {
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { _ = conn.Close() })
-	return &peer{t: t, Conn: conn, r: bufio.NewReaderSize(conn, 256<<10)}
+	p := &peer{t: t, Conn: conn, r: bufio.NewReaderSize(conn, 256<<10)}
+	if inside, ok := conn.(*tls.Conn); ok {
+		conn = inside.NetConn()
+	}
+	p.tcp, _ = conn.(*net.TCPConn)
+	return p
 }
 
 func (p *peer) send(b ...[]byte) {

@@ -84,6 +84,7 @@ func behindProxy(o *Options) { o.ProxyNetworks = []netip.Prefix{netip.MustParseP
 // TestProxy: behind a load balancer the client's address is the one in the header, in each dialect and with TLS; who comes from there
 // without a header gets nothing.
 func TestProxy(t *testing.T) {
+	plainOnly(t)
 	h := newEcho()
 	s := start(t, h, behindProxy)
 	for i, first := range [][]byte{helloFrame("ann"), []byte(`[1,{"v":1,"name":"ann"}]` + "\n"), []byte("hello ann\n")} {
@@ -127,6 +128,7 @@ func TestHeaderFromElsewhere(t *testing.T) {
 
 // TestLimitsBehindProxy: the limits for one address count the client's, not the load balancer's.
 func TestLimitsBehindProxy(t *testing.T) {
+	plainOnly(t)
 	s := start(t, newEcho(), func(o *Options) { behindProxy(o); o.PerAddrConns = 2 })
 	login := func(from, name string) *peer {
 		p := dial(t, s)

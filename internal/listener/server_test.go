@@ -58,6 +58,7 @@ func TestRunEndsWithError(t *testing.T) {
 }
 
 func TestMaxConns(t *testing.T) {
+	plainOnly(t)
 	s := start(t, newEcho(), func(o *Options) { o.MaxConns = 2 })
 	a := dial(t, s)
 	a.hello("ann")

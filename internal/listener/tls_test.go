@@ -128,6 +128,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTLSRefusals(t *testing.T) {
+	plainOnly(t)
 	s, _ := startTLS(t, newEcho(), nil)
 	if _, err := tls.Dial("tcp", s.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}); err == nil {
 		t.Fatal("TLS 1.2 was accepted")
@@ -144,6 +145,7 @@ func TestTLSRefusals(t *testing.T) {
 
 // The time for HELLO includes the handshake.
 func TestTLSSilence(t *testing.T) {
+	plainOnly(t)
 	s, _ := startTLS(t, newEcho(), func(o *Options) { o.HelloTimeout = short })
 	p := dial(t, s)
 	begun := time.Now()

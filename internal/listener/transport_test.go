@@ -21,7 +21,7 @@ func TestDrainIsByteExact(t *testing.T) {
 	h := newEcho()
 	s := start(t, h, func(o *Options) { o.SendBuffer, o.OutboxBytes, o.WriteTimeout = 64<<10, 8<<20, 10*patience })
 	p := dial(t, s)
-	_ = p.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	_ = p.tcp.SetReadBuffer(64 << 10)
 	p.hello("ann")
 	c := h.only(t)
 	r := rand.New(rand.NewPCG(7, 7))
@@ -77,7 +77,7 @@ func TestHalfClose(t *testing.T) {
 		if !together {
 			p.expectReply(1, strings.Repeat("x", 40_000))
 		}
-		_ = p.Conn.(*net.TCPConn).CloseWrite()
+		_ = p.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		if together {
 			p.expectReply(1, strings.Repeat("x", 40_000))
 		}
@@ -100,8 +100,8 @@ func TestReset(t *testing.T) {
 			c.Send(make([]byte, 8<<20))
 			await(t, "the outbox fills", func() bool { return value(t, s.m.blocked) == 1 })
 		}
-		_ = p.Conn.(*net.TCPConn).SetLinger(0)
-		_ = p.Close()
+		_ = p.tcp.SetLinger(0)
+		_ = p.tcp.Close()
 		if r := h.reason(t); r != ReasonReset {
 			t.Fatalf("blocked %v: reason %v", blocked, r)
 		}
