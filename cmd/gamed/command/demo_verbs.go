@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gamed/internal/shard"
 )
 
 func (d *demo) status() {
@@ -219,6 +221,15 @@ func (d *demo) describe(ctx context.Context, side []*demoNode, before picture) {
 	d.say("    serves %d of %d partitions: %d as before, %d taken over from backups; %d cannot be served here%s", p.served(), len(p.owner), own,
 		p.served()-own, len(p.owner)-p.served(), state)
 	d.say("    %d of %d bots' sessions can be served here, %d bots are connected here", bots, len(d.bots), here)
+	home := p.owner[shard.PartitionOf("trivia/demo")]
+	switch {
+	case home == "":
+		d.say("    the show cannot be served here")
+	case p.served() < len(p.owner):
+		d.say("    the show stands still here, at %s: a result waits for every partition's answers", home)
+	default:
+		d.say("    the show goes on here, at %s", home)
+	}
 }
 
 func describeSides(sides [][]*demoNode) string {
