@@ -200,9 +200,10 @@ func TestKeysChangeWhileServing(t *testing.T) {
 	if r, err := in.call(1, "echo:", "e", nil); err != nil || r.Status != protocol.CodeOK {
 		t.Errorf("who was in is out: %v %v", r.Status, err)
 	}
-	if text := n.log.String(); !strings.Contains(text, "by=otto role=operator") || !strings.Contains(text, "by=vera role=viewer") {
-		t.Error("the audit log lacks who changed something")
-	}
+	await(t, "the audit log tells who changed something", func() bool {
+		text := n.log.String()
+		return strings.Contains(text, "by=otto role=operator") && strings.Contains(text, "by=vera role=viewer")
+	})
 	n.forgiven = true // the broken files were logged as such
 }
 
@@ -343,9 +344,7 @@ func TestEverythingOn(t *testing.T) {
 	if c.metric("gamed_cluster_table_nodes") != 1 || !two() {
 		t.Error("a node without a certificate came in")
 	}
-	if text := a.log.String(); !strings.Contains(text, "certificate") {
-		t.Error("it is not in the log")
-	}
+	await(t, "it is in the log", func() bool { return strings.Contains(a.log.String(), "certificate") })
 }
 
 // TestDrainedNodeTellsWhereToGo: a node that was emptied and stays answers who comes with where to go, instead of a shut door.
