@@ -74,7 +74,7 @@ func (x *entity) handle(e *envelope.Envelope) {
 // wake is called at the time asked for.
 func (x *entity) wake() {
 	x.change.Reset()
-	x.out.Again(x.n.policy, x.n.w.wall(), x.key, x.whole)
+	x.out.Due(x.n.policy, x.n.w.wall(), x.key, x.whole)
 	x.finish()
 }
 
@@ -293,6 +293,8 @@ func (x *entity) rebase() {
 	x.change.Reset()
 	if x.kept {
 		x.out.Again(x.n.policy, x.n.w.wall(), x.key, x.whole)
+	} else {
+		x.out.Told()
 	}
 	x.finish()
 }

@@ -167,26 +167,31 @@ func (w *world) split(*node) {
 		for i := range sides {
 			sides[i] = w.rnd.IntN(most)
 		}
-		w.set.side = sides
-		w.logf("split: %v", sides)
-		for i := range sides {
-			for j := range sides {
-				if sides[i] != sides[j] {
-					w.after(w.between(0, 20*time.Millisecond), func() { w.net.setCut(i, j, true) })
-				}
-			}
-		}
-		for _, c := range w.clients {
-			if c.side = -1; w.chance(0.6) {
-				c.side = sides[w.rnd.IntN(len(sides))]
-			}
-		}
+		w.divide(sides)
 		length := w.between(500*time.Millisecond, 12*time.Second)
 		if w.chance(0.4) { // about as long as it takes to be given up
 			length = w.between(1500*time.Millisecond, 4*time.Second)
 		}
 		w.after(length, w.mend)
 	})
+}
+
+// divide cuts the network between sides. Most clients stay on one.
+func (w *world) divide(sides []int) {
+	w.set.side = sides
+	w.logf("split: %v", sides)
+	for i := range sides {
+		for j := range sides {
+			if sides[i] != sides[j] {
+				w.after(w.between(0, 20*time.Millisecond), func() { w.net.setCut(i, j, true) })
+			}
+		}
+	}
+	for _, c := range w.clients {
+		if c.side = -1; w.chance(0.6) {
+			c.side = sides[w.rnd.IntN(len(sides))]
+		}
+	}
 }
 
 // mend ends all cuts, not all in the same moment.

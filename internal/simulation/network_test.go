@@ -356,3 +356,14 @@ func (nw *network) kill(n *node) {
 		nw.close(l, side, agreement.LinkDown{})
 	}
 }
+
+// lose breaks the link of two processes: what is on the way is lost, in both directions. It is made again soon.
+func (nw *network) lose(a, b *node) {
+	if a == nil || b == nil || a.linkOf(b) == nil {
+		return
+	}
+	l := a.linkOf(b)
+	for side := range l.ends {
+		nw.close(l, side, agreement.LinkDown{Closed: true, Silent: nw.w.now - l.heard[side]})
+	}
+}
