@@ -148,6 +148,35 @@ func TestCertsCommands(t *testing.T) {
 	}
 }
 
+// TestPlayersCommandsSpeakTLS: a player in the terminal reaches a node that asks for a token and TLS.
+func TestPlayersCommandsSpeakTLS(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, "certs", "ca", dir)
+	ok(t, "certs", "server", dir, "players", "127.0.0.1")
+	keys := filepath.Join(dir, "keys.json")
+	ok(t, "token", "--new-key", "HS256", "--auth-key-file", keys)
+	token := filepath.Join(dir, "ann.token")
+	if err := os.WriteFile(token, []byte(ok(t, "token", "ann", "--auth-key-file", keys)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := serveProcess(t, "--auth", "jwt", "--auth-key-file", keys, "--tls-cert", filepath.Join(dir, "players.pem"), "--tls-key", filepath.Join(dir, "players.key"))
+	play := func(args ...string) (string, int) {
+		tm := newTerminal()
+		tm.stdin = strings.NewReader("balance\n")
+		code := tm.run(append([]string{"play", "--addr", p.addr.Players}, args...)...)
+		return tm.out.String() + tm.err.String(), code
+	}
+	if text, code := play("--tls-ca", filepath.Join(dir, "ca.pem"), "--token-file", token); code != exitOK || !strings.Contains(text, `{"balance":0}`) {
+		t.Errorf("exit code %d: %s", code, text)
+	}
+	if text, code := play("--tls", "--token-file", token); code == exitOK || !strings.Contains(text, "certificate") {
+		t.Errorf("with the system's CAs: exit code %d: %s", code, text)
+	}
+	if text, code := play("--tls-ca", filepath.Join(dir, "ca.pem"), "--as", "ann"); code == exitOK || !strings.Contains(text, "token") {
+		t.Errorf("without a token: exit code %d: %s", code, text)
+	}
+}
+
 func TestTokenInAFileOfTheNode(t *testing.T) {
 	for text, want := range map[string]string{
 		"abc":                 "abc",

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"gamed/client"
 	"gamed/game"
 	"gamed/games/trivia"
+	"gamed/internal/auth"
 	"gamed/internal/config"
 	"gamed/protocol"
 )
@@ -21,6 +23,8 @@ type login struct {
 	addrs            []string
 	name             string
 	token, tokenFile string
+	tls              bool
+	ca               string
 }
 
 func addLogin(cmd *cobra.Command, flag, name string) *login {
@@ -29,6 +33,8 @@ func addLogin(cmd *cobra.Command, flag, name string) *login {
 	cmd.Flags().StringVar(&l.name, flag, name, "`NAME` of the player")
 	cmd.Flags().StringVar(&l.token, "token", "", "`TOKEN` where the server asks for one (seen by others in the list of processes: prefer --token-file)")
 	cmd.Flags().StringVar(&l.tokenFile, "token-file", "", "`FILE` that holds the token")
+	cmd.Flags().BoolVar(&l.tls, "tls", false, "speak TLS; the node's certificate must be for the host in --addr")
+	cmd.Flags().StringVar(&l.ca, "tls-ca", "", "`FILE` with the CA that the node's certificate comes from, instead of the system's (implies --tls)")
 	cmd.MarkFlagsMutuallyExclusive("token", "token-file")
 	return l
 }
@@ -38,6 +44,16 @@ const dialTimeout = 6 * time.Second
 
 // options judges the flags.
 func (l *login) options() (client.Options, error) {
+	opt := client.Options{DialTimeout: dialTimeout}
+	if l.tls || l.ca != "" {
+		opt.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	}
+	if l.ca != "" {
+		var err error
+		if opt.TLS.RootCAs, err = auth.LoadCA(l.ca); err != nil {
+			return client.Options{}, usage(fmt.Errorf("--tls-ca: %w", err))
+		}
+	}
 	if l.tokenFile != "" {
 		token, err := config.ReadSecret(l.tokenFile)
 		if err != nil {
@@ -46,12 +62,14 @@ func (l *login) options() (client.Options, error) {
 		l.token = token
 	}
 	if l.token != "" {
-		return client.Options{Token: l.token, DialTimeout: dialTimeout}, nil
+		opt.Token = l.token
+		return opt, nil
 	}
 	if !protocol.ValidPlayer(l.name) {
 		return client.Options{}, usage(fmt.Errorf("player name %q: want 1 to 64 of A-Z a-z 0-9 _ . -", l.name))
 	}
-	return client.Options{Name: l.name, DialTimeout: dialTimeout}, nil
+	opt.Name = l.name
+	return opt, nil
 }
 
 func newShow(e *env) *cobra.Command {
