@@ -38,6 +38,7 @@ type Deposit struct {
 	Balance int64 // as the answer said
 	Sent    time.Time
 	Done    time.Time
+	Node    string // where the player's socket was when the answer came
 }
 
 // Never is how long what did not happen took.

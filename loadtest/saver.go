@@ -103,7 +103,7 @@ func (s *saver) deposit(ctx context.Context, d *Deposit) bool {
 		s.rec.Codes[code]++
 		if err == nil {
 			f := p.Fields()
-			d.Balance, d.Done = f.Int("balance"), time.Now()
+			d.Balance, d.Done, d.Node = f.Int("balance"), time.Now(), s.client.Node()
 			s.vault.calls.add(d.Done.Sub(d.Sent))
 			return true
 		}

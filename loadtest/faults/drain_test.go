@@ -142,6 +142,7 @@ func TestMovesStallNobody(t *testing.T) {
 	if !r.OK || len(r.Codes) != 1 || r.Deposits.Connects != int64(r.Players) {
 		t.Errorf("%+v: %+v", *r, *r.Deposits)
 	}
+	var quiet time.Duration
 	for _, win := range windows {
 		var stalls []time.Duration
 		for _, s := range r.Savers {
@@ -150,9 +151,13 @@ func TestMovesStallNobody(t *testing.T) {
 		slices.Sort(stalls)
 		p99 := stalls[len(stalls)*99/100]
 		t.Logf("%s: the longest call of each player: p50 %v, p99 %v", win.what, stalls[len(stalls)/2], p99)
-		// The promise is 100 ms. In the short run other tests have the processors too.
-		if p99 > length(time.Second, 100*time.Millisecond) {
-			t.Errorf("%s: a player's longest call took %v (p99)", win.what, p99)
+		if win.what == "nothing" {
+			quiet = p99
+			continue
+		}
+		// The promise is 100 ms. What the machine does besides, it does while nothing moves, too.
+		if limit := quiet + 100*time.Millisecond; p99 > limit {
+			t.Errorf("%s: a player's longest call took %v (p99), want at most %v", win.what, p99, limit)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 var (
 	seed = flag.Uint64("faults.seed", 0, "of what the players do and what is broken; 0: by the clock")
 	full = flag.Bool("faults.all", false, "run all cases, in full")
+	logs = flag.String("faults.logs", "", "folder that gets the logs of the nodes, and what the players of wrong accounts did, a folder for each case")
 
 	folder  string // for the binary
 	missing error  // why no lab can be made here

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +28,7 @@ type world struct {
 	lab   *netlab.Lab
 	nodes *loadtest.Nodes
 	began time.Time
+	logs  string // folder, or ""
 
 	mu       sync.Mutex // guards what follows
 	forks    []loadtest.Span
@@ -62,6 +65,13 @@ func run(t *testing.T, count int, o loadtest.NodesOptions) *world {
 		t.Fatal(err)
 	}
 	o.Binary, o.Count = file, count
+	if *logs != "" {
+		o.LogDir = filepath.Join(*logs, strings.ReplaceAll(t.Name(), "/", "-"))
+		if err := os.MkdirAll(o.LogDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.logs = o.LogDir
+	}
 	if w.nodes, err = loadtest.StartNodes(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -206,9 +216,35 @@ func (w *world) under(l load, trouble func(context.Context) error) (bank, chat *
 		w.t.Log("\n" + b.String())
 		if !r.OK {
 			w.t.Errorf("%s: promises were broken, see above", r.Scenario)
+			w.record(r.Savers)
 		}
 	}
 	return bank, chat
+}
+
+// record writes what the players did whose accounts are wrong.
+func (w *world) record(savers []*loadtest.SaverRecord) {
+	var b strings.Builder
+	for _, s := range savers {
+		var due int64
+		for _, d := range s.Deposits {
+			due += d.Amount
+		}
+		if due == s.Balance {
+			continue
+		}
+		fmt.Fprintf(&b, "%s has %d, acknowledged are %d\n", s.Name, s.Balance, due)
+		due = 0
+		for _, d := range s.Deposits {
+			due += d.Amount
+			fmt.Fprintf(&b, "  %s sent %s done %s amount %d told %d, all so far %d, at %s\n", d.ID, d.Sent.Format(clock), d.Done.Format(clock), d.Amount, d.Balance, due, d.Node)
+		}
+	}
+	if w.logs != "" && b.Len() > 0 {
+		if err := os.WriteFile(filepath.Join(w.logs, "accounts.txt"), []byte(b.String()), 0o644); err != nil {
+			w.t.Error(err)
+		}
+	}
 }
 
 // until waits; false: ctx ended first.
