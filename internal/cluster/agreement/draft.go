@@ -110,7 +110,11 @@ func (d *draft) holders(p int) holders {
 	if h.owner == shard.None {
 		h.owner, h.backup = h.backup, shard.None
 	}
-	if h.owner == shard.None {
+	r := holders{owner: shard.None, backup: shard.None}
+	if d.rival != nil {
+		r = d.rivals(uint16(p))
+	}
+	if h.owner == shard.None && r.owner == shard.None { // else those who had it last have less than the other side
 		h.owner, h.backup = d.at(h.lastOwner), d.at(h.lastBackup) // back in the same life, with what they had
 		if h.owner == shard.None {
 			h.owner, h.backup = h.backup, shard.None
@@ -119,7 +123,6 @@ func (d *draft) holders(p int) holders {
 	if d.rival == nil {
 		return h
 	}
-	r := d.rivals(uint16(p))
 	switch {
 	case r.owner == shard.None:
 		if h.owner == shard.None && h.lastOwner.IsZero() && h.lastBackup.IsZero() {
