@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +39,7 @@ func TestComposeSecure(t *testing.T) {
 		{"one cluster, seen with a token", s.testMembers},
 		{"players with tokens and TLS", s.testPlayers},
 		{"a changed gossip key", s.testRotation},
+		{"alerts on keys name metrics that exist", s.testAlertsOnKeys},
 		{"secrets are not shown", s.testSilence},
 	} {
 		t.Run(step.name, func(t *testing.T) {
@@ -165,6 +168,29 @@ func (s *secureStack) testRotation(t *testing.T) {
 		if err := s.all(3)(); err != nil {
 			t.Fatalf("after %s: %v", step, err)
 		}
+	}
+}
+
+// testAlertsOnKeys: a node with certificates tells when they end, to who has a viewer's token.
+func (s *secureStack) testAlertsOnKeys(t *testing.T) {
+	token, err := os.ReadFile(s.file("viewer.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.admin[0]+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	defer http.DefaultClient.CloseIdleConnections()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), `gamed_node_certificate_not_after_seconds{what="mesh_certificate"}`) {
+		t.Errorf("/metrics: %s %v", resp.Status, err)
 	}
 }
 
