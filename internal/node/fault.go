@@ -5,14 +5,17 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 )
 
 // faultHook is called at each step of a move. It is nil unless a test says otherwise by GAMED_FAULT=POINT:N:kill: then the process
 // kills itself, as kill -9 would, when it comes to the point for the Nth time. The points, in the order of a move: sealed (the
 // workers have let go), give (one entity was sent), given (a partition was), handed (the word was given), restored (the new owner
 // has made the entities), active (it has let in what was held).
-var faultHook = faultFrom(os.Getenv("GAMED_FAULT"), func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+var faultHook = faultFrom(os.Getenv("GAMED_FAULT"), func() {
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Kill()
+	}
+})
 
 func faultPoint(point string) {
 	if faultHook != nil {

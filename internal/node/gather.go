@@ -16,10 +16,12 @@ import (
 	"gamed/internal/shard"
 )
 
-// askingCopies is the question for copies of partitions, and copiesWait how long its answer may take.
+// askingCopies is the question for copies of partitions, copiesWait how long nothing may come before it is given up, and copiesMax how
+// long its answer may take.
 const (
 	askingCopies = "copies"
 	copiesWait   = 10 * time.Second
+	copiesMax    = 10 * time.Minute
 )
 
 // gather asks the others for copies of partitions. Who is asked answers when he has given away what he had.
@@ -55,8 +57,11 @@ const askEvery = 50 * time.Millisecond
 
 // askCopies asks one node, again while it is in the table: after a split links come one by one.
 func (n *Node) askCopies(m shard.NodeID, arg string) error {
-	ctx, cancel := context.WithTimeout(n.ctx, copiesWait)
+	ctx, cancel := context.WithTimeout(n.ctx, copiesMax)
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer cancel()
+	watch.Go(func() { n.watch(ctx, cancel, m) })
 	for {
 		err := n.peers.ask(ctx, m, askingCopies, arg, nil)
 		if err == nil || !n.router.Table().Has(m) {
@@ -66,6 +71,26 @@ func (n *Node) askCopies(m shard.NodeID, arg string) error {
 		case <-time.After(askEvery):
 		case <-ctx.Done():
 			return err
+		}
+	}
+}
+
+// watch cancels what a node was asked when it is gone, or has sent nothing for long.
+func (n *Node) watch(ctx context.Context, cancel func(), id shard.NodeID) {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for begun := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n.own.mu.Lock()
+		heard := n.own.started.Add(n.own.m.Heard(id))
+		n.own.mu.Unlock()
+		if !n.router.Table().Has(id) || time.Since(begun) > copiesWait && time.Since(heard) > copiesWait {
+			cancel()
+			return
 		}
 	}
 }

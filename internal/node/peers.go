@@ -116,7 +116,7 @@ func (p *peers) serve(from envelope.NodeID, e *envelope.Envelope) {
 		defer func() { <-p.n.serving }()
 		limit := queryTimeout
 		if what == askingCopies {
-			limit = copiesWait
+			limit = copiesMax
 		}
 		ctx, cancel := context.WithTimeout(p.n.ctx, limit)
 		defer cancel()

@@ -188,6 +188,9 @@ func (m *Machine) Given(term uint64) bool {
 	return true
 }
 
+// Heard is when something of a partition last came from a node.
+func (m *Machine) Heard(from shard.NodeID) time.Duration { return m.heard[from] }
+
 // Describe tells what a partition waits for, for people.
 func (m *Machine) Describe(part uint16) string {
 	a := m.parts[part]
