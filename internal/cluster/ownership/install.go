@@ -104,7 +104,7 @@ func (m *Machine) lose(c *change, p uint16) {
 	}
 	if a != nil {
 		m.ready(a)
-	} else if b, ok := c.t.BackupOf(p); !owned {
+	} else if b, ok := c.t.BackupOf(p); !owned || ok && b == m.self && !c.wasBackup(m.self, p) { // the owner may not know that it was another's
 		c.hold = append(c.hold, p)
 	} else if !ok || b != m.self {
 		c.retire = append(c.retire, p)
@@ -134,6 +134,8 @@ func (m *Machine) gain(c *change, p uint16) {
 		}
 	case a != nil && !a.gone:
 		a.pass, a.since, a.next = false, m.now, nil
+		// Its giver never heard of the move, it may be, and goes on: what is made from copies instead is another life.
+		a.fork = a.fork || !a.runs && !a.here && c.mayLive(a.from)
 		if !a.runs && !a.here && a.gather == 0 && !c.alive[a.from] {
 			c.gather = append(c.gather, p)
 		}
@@ -193,5 +195,10 @@ func (c *change) splitFrom(self shard.NodeID, p uint16) bool {
 		}
 		before = last.ID
 	}
-	return before != self && slices.ContainsFunc(c.t.Missing, func(x shard.Missing) bool { return x.ID == before && !x.Dead })
+	return before != self && c.mayLive(before)
+}
+
+// mayLive says whether a node is missing and not surely gone.
+func (c *change) mayLive(id shard.NodeID) bool {
+	return slices.ContainsFunc(c.t.Missing, func(x shard.Missing) bool { return x.ID == id && !x.Dead })
 }
