@@ -115,7 +115,7 @@ func TestSimTwins(t *testing.T) {
 		began := time.Now()
 		first := w.nodes[1]
 		second := w.startOn(hostOf(8), 1, 3, nil)
-		w.nodes[1] = first
+		w.set(1, first)
 		w.within(5*time.Second, "end of the second", second.over)
 		if !errors.Is(second.err, ErrDuplicate) {
 			t.Errorf("the second ended with %v", second.err)
@@ -154,7 +154,7 @@ func TestSimTwinsAtOnce(t *testing.T) {
 		if a.over() {
 			a, b = b, a
 		}
-		w.nodes[1] = a
+		w.set(1, a)
 		if !errors.Is(b.err, ErrDuplicate) {
 			t.Errorf("one ended with %v", b.err)
 		}

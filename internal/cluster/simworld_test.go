@@ -34,10 +34,13 @@ func simHours() float64 {
 type world struct {
 	t     *testing.T
 	net   *simNet
-	nodes []*simNode // those that run, by number
 	all   []*simNode
 	began time.Time
 	boots uint64
+	story []string // what was done, told when the test fails
+
+	mu    sync.Mutex // guards what follows; only the test's goroutine changes it
+	nodes []*simNode // those that run, by number
 }
 
 // simNode is one life of a node.
@@ -86,6 +89,9 @@ func (w *world) close() {
 		return
 	}
 	w.t.Logf("seed %d: go test ./internal/cluster -run '^%s$' -sim.seed %d (chances of the scheduler are not replayed)", w.net.seed, w.t.Name(), w.net.seed)
+	for _, s := range w.story {
+		w.t.Log(s)
+	}
 	for _, n := range w.all {
 		n.mu.Lock()
 		for _, table := range n.tables[max(0, len(n.tables)-20):] {
@@ -130,15 +136,21 @@ func (w *world) startOn(host netip.Addr, i, count int, change func(*Options)) *s
 	ctx, cancel := context.WithCancel(context.Background())
 	n.end = cancel
 	w.all = append(w.all, n)
-	for len(w.nodes) <= i {
-		w.nodes = append(w.nodes, nil)
-	}
-	w.nodes[i] = n
+	w.set(i, n)
 	go func() {
 		defer close(n.done)
 		n.err = n.Run(ctx)
 	}()
 	return n
+}
+
+func (w *world) set(i int, n *simNode) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.nodes) <= i {
+		w.nodes = append(w.nodes, nil)
+	}
+	w.nodes[i] = n
 }
 
 // form starts count nodes at once and waits for one table of all, in place.
@@ -246,6 +258,8 @@ func (w *world) state() string {
 
 // live are the nodes that run.
 func (w *world) live() (out []*simNode) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, n := range w.nodes {
 		if n != nil && !n.over() {
 			out = append(out, n)
@@ -319,9 +333,9 @@ func (w *world) part(a, b []int, what simCut) {
 // kill ends a node as kill -9 does.
 func (w *world) kill(i int) {
 	n := w.nodes[i]
+	w.set(i, nil)
 	n.Kill()
 	<-n.done
-	w.nodes[i] = nil
 }
 
 // fell is a power cut of a node.
