@@ -76,7 +76,7 @@ func (o *operation) String() string {
 // Times of clients.
 const (
 	impatient  = 6 * time.Second  // without any answer: the socket is given up
-	opDeadline = 12 * time.Second // an answer, be it a refusal, comes on a socket whose node is well: 10 s and what the way takes
+	opDeadline = 30 * time.Second // without any answer on a socket whose node is well
 	clientLook = 100 * time.Millisecond
 )
 
@@ -106,11 +106,15 @@ func (c *client) look() {
 		switch {
 		case o.again > 0 && o.again <= w.now:
 			c.send(o)
-		case o.again == 0 && w.now-max(o.sent, c.last) > impatient:
+		case o.again > 0:
+		case (c.at.paused || c.at.dark) && w.now-max(o.sent, c.last) > impatient:
 			if w.tracing {
 				w.logf("client %d gives %s up", c.number, c.at)
 			}
 			c.hangUp()
+			return
+		case w.now-max(o.sent, c.at.woke) > opDeadline:
+			w.fail("%s was not answered in %v, not even refused, by %s", o, opDeadline, c.at)
 			return
 		}
 	}

@@ -41,6 +41,7 @@ type node struct {
 	paused   bool
 	draining bool
 	leaving  bool
+	woke     time.Duration
 	inbox    []func() // what came while it was paused
 	born     time.Duration
 	lease    time.Duration // until then this node may act as an owner, on its own clock
@@ -154,7 +155,7 @@ func (n *node) resume() {
 	}
 	w := n.w
 	w.logf("%s goes on", n)
-	n.paused = false
+	n.paused, n.woke = false, w.now
 	list := n.inbox
 	n.inbox = nil
 	at := w.now

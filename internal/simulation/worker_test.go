@@ -25,7 +25,11 @@ type task struct {
 	do   func()
 
 	parked bool // there was no lease
+	since  time.Duration
 }
+
+// parkedFor is how long a message waits for the lease.
+const parkedFor = 4 * time.Second
 
 // maxBox is how many messages a mailbox holds.
 const maxBox = 1024
@@ -76,7 +80,13 @@ func (k *worker) turn() {
 			}
 			rest = slices.DeleteFunc(rest, func(t task) bool { return t.do != nil })
 			for i := range rest {
-				rest[i].parked = true
+				if t := &rest[i]; !t.parked {
+					t.parked, t.since = true, k.n.w.now
+				}
+			}
+			for len(rest) > 0 && k.n.w.now-rest[0].since > parkedFor {
+				k.n.Refused(k.n.id, rest[0].e, shard.ErrNoOwner)
+				rest = rest[1:]
 			}
 			k.box = append(rest, k.box...)
 			k.n.later(20*time.Millisecond, k.schedule)
