@@ -25,6 +25,7 @@ const (
 type book struct {
 	given   []string
 	learned []string
+	advised bool   // learned is of the GOAWAY that ended the last connection: those named first are the better ones
 	current string // where the last connection was
 	last    error  // why the last attempt failed
 }
@@ -32,9 +33,15 @@ type book struct {
 func newBook(addrs []string) book { return book{given: slices.Clone(addrs)} }
 
 // order is the addresses to try: as given at first; after a connection the others in random order, so that the players of a
-// node that left spread, and its own address last.
+// node that left spread, and its own address last. When it said where to go, the first half of those comes first.
 func (b *book) order() []string {
 	var all []string
+	better := 0
+	if b.advised {
+		all = slices.Clone(b.learned)
+		better = (len(all) + 1) / 2
+		rand.Shuffle(better, func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
 	for _, a := range append(slices.Clone(b.given), b.learned...) {
 		if !slices.Contains(all, a) {
 			all = append(all, a)
@@ -42,7 +49,11 @@ func (b *book) order() []string {
 	}
 	if i := slices.Index(all, b.current); i >= 0 {
 		all = slices.Delete(all, i, i+1)
-		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		if i < better {
+			better--
+		}
+		rest := all[better:]
+		rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 		all = append(all, b.current)
 	}
 	return all
@@ -230,7 +241,7 @@ func (c *Client) welcomed(l *link, w protocol.Welcome) error {
 		clear(c.seen)
 	}
 	c.stats.connects.Add(1)
-	c.welcome, c.link, c.book.current, c.book.last = w, l, l.addr, nil
+	c.welcome, c.link, c.book.current, c.book.last, c.book.advised = w, l, l.addr, nil, false
 	if first {
 		n := w.Limits.Outstanding
 		if n <= 0 || n > 1<<16 {
@@ -281,7 +292,7 @@ func (c *Client) disconnected(l *link, cause error) error {
 func (c *Client) goaway(f protocol.Goaway) error {
 	if n := min(len(f.Addrs), maxLearned); n > 0 {
 		c.mu.Lock()
-		c.book.learned = slices.Clone(f.Addrs[:n])
+		c.book.learned, c.book.advised = slices.Clone(f.Addrs[:n]), true
 		c.mu.Unlock()
 	}
 	retry := time.Duration(min(max(f.RetryMS, -1), maxRetry.Milliseconds())) * time.Millisecond

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -373,11 +375,15 @@ func (n *Node) playersAddr() string {
 
 // otherPlayersAddrs are the addresses of all other nodes that take players.
 func (n *Node) otherPlayersAddrs() []string {
-	var addrs []string
 	if n.cluster == nil {
 		return nil
 	}
-	for _, m := range n.cluster.Members() {
+	members, order := n.cluster.Members(), n.router.Table().Nodes // the longest-standing first
+	slices.SortStableFunc(members, func(a, b cluster.Member) int {
+		return cmp.Compare(slices.Index(order, b.Node), slices.Index(order, a.Node))
+	})
+	var addrs []string
+	for _, m := range members {
 		if m.State == "alive" && m.Node != n.cluster.Self() && m.Addr != "" {
 			addrs = append(addrs, m.Addr)
 		}
