@@ -138,6 +138,28 @@ func (m *Mailbox[T]) Take(spare []T, alarm <-chan time.Time) (batch []T, ok bool
 	return batch, ok
 }
 
+// Remove takes out the waiting items that pick chooses and gives them in their order; their receivers' allowance is free again. pick
+// is called with the lock held.
+func (m *Mailbox[T]) Remove(pick func(item *T) bool) (removed []T) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := 0
+	for i := range m.items {
+		if pick(&m.items[i]) {
+			removed = append(removed, m.items[i])
+			if b := m.hashes[i]; b != uncounted {
+				m.waiting[b]--
+			}
+			continue
+		}
+		m.items[kept], m.hashes[kept] = m.items[i], m.hashes[i]
+		kept++
+	}
+	clear(m.items[kept:])
+	m.items, m.hashes = m.items[:kept], m.hashes[:kept]
+	return removed
+}
+
 // Len is how many items wait.
 func (m *Mailbox[T]) Len() int {
 	m.mu.Lock()

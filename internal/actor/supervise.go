@@ -1,6 +1,8 @@
 package actor
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,16 +43,32 @@ func (q *Quarantine) Panicked(now time.Time) bool {
 	return true
 }
 
+// Until is when the last quarantine ends or ended; zero when there was none.
+func (q *Quarantine) Until() time.Time { return q.until }
+
+// Over says that nothing of it has to be remembered: no panic counts any more, and the next quarantine would be as short as the first.
+func (q *Quarantine) Over(now time.Time) bool {
+	for _, at := range q.panics {
+		if now.Sub(at) <= PanicWindow {
+			return false
+		}
+	}
+	return now.Sub(q.until) > longestBan
+}
+
 // Left is how long the entity stays in quarantine, 0 when it is not.
 func (q *Quarantine) Left(now time.Time) time.Duration { return max(0, q.until.Sub(now)) }
 
-// DeadLetter is a message that its receiver could not handle. Long texts are cut when it is kept.
+// DeadLetter is a message that its receiver could not handle. Long texts are cut when it is kept. Of its payload it has the size
+// alone: it may hold secrets.
 type DeadLetter struct {
-	At    time.Time
-	Key   string // the entity
-	What  string // kind, topic and event
-	Cause string // the panic's value
-	Stack string
+	At     time.Time
+	Key    string // the entity; "": none
+	What   string // kind, topic and event
+	Size   int    // bytes of its payload
+	Cause  string // the panic's value
+	Stack  string
+	Banned time.Time // until when the entity is in quarantine for it; zero: it is not
 }
 
 // keptLetters is how many dead letters can be inspected; all are counted.
@@ -63,11 +81,14 @@ const (
 	keptStack = 8 << 10
 )
 
-// DeadLetters keeps the last dead letters. The zero value is empty. Safe for use by many goroutines.
+// DeadLetters keeps the last dead letters, and who is in quarantine for one. The zero value is empty. Safe for use by many
+// goroutines.
 type DeadLetters struct {
-	mu    sync.Mutex // guards ring and total
-	ring  []DeadLetter
-	total uint64
+	mu     sync.Mutex // guards what follows
+	ring   []DeadLetter
+	total  uint64
+	banned map[string]time.Time // by entity, until when
+	bans   uint64
 }
 
 // Add records one.
@@ -81,6 +102,41 @@ func (d *DeadLetters) Add(l DeadLetter) {
 		d.ring[d.total%keptLetters] = l
 	}
 	d.total++
+	if l.Banned.IsZero() || l.Key == "" {
+		return
+	}
+	d.bans++
+	if d.banned == nil {
+		d.banned = map[string]time.Time{}
+	}
+	if len(d.banned) >= keptLetters {
+		d.forget(l.At)
+	}
+	if len(d.banned) < keptLetters {
+		d.banned[l.Key] = l.Banned
+	}
+}
+
+// forget drops those whose quarantine is over. The lock is held.
+func (d *DeadLetters) forget(now time.Time) {
+	maps.DeleteFunc(d.banned, func(_ string, until time.Time) bool { return !until.After(now) })
+}
+
+// Quarantined is an entity in quarantine.
+type Quarantined struct {
+	Key  string
+	Left time.Duration
+}
+
+// Quarantined are the entities in quarantine now, up to a thousand, by key, and how often one was put there in all.
+func (d *DeadLetters) Quarantined(now time.Time) (list []Quarantined, total uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forget(now)
+	for _, key := range slices.Sorted(maps.Keys(d.banned)) {
+		list = append(list, Quarantined{key, d.banned[key].Sub(now)})
+	}
+	return list, d.bans
 }
 
 // cut gives a copy of the first n bytes of a long text, without half a character at its end.

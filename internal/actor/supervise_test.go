@@ -122,3 +122,40 @@ func TestDeadLettersFromManyGoroutines(t *testing.T) {
 		t.Fatalf("total %d", d.Total())
 	}
 }
+
+// Who is in quarantine is listed until it is over; more than a thousand at a time are counted only.
+func TestQuarantinedAreListedUntilItIsOver(t *testing.T) {
+	var d DeadLetters
+	now := time.Unix(1000, 0)
+	d.Add(DeadLetter{At: now, Key: "player/ann"})
+	d.Add(DeadLetter{At: now, Key: "player/cid", Banned: now.Add(4 * time.Second)})
+	d.Add(DeadLetter{At: now, Key: "player/bob", Banned: now.Add(2 * time.Second)})
+	list, total := d.Quarantined(now)
+	if total != 2 || len(list) != 2 || list[0] != (Quarantined{"player/bob", 2 * time.Second}) || list[1].Key != "player/cid" {
+		t.Fatalf("%d: %+v", total, list)
+	}
+	if list, _ = d.Quarantined(now.Add(2 * time.Second)); len(list) != 1 || list[0] != (Quarantined{"player/cid", 2 * time.Second}) {
+		t.Fatalf("two seconds later: %+v", list)
+	}
+	for i := range 2 * keptLetters {
+		d.Add(DeadLetter{At: now, Key: strconv.Itoa(i), Banned: now.Add(time.Minute)})
+	}
+	if list, total = d.Quarantined(now.Add(3 * time.Second)); len(list) != keptLetters || total != 2+2*keptLetters {
+		t.Fatalf("%d listed of %d", len(list), total)
+	}
+}
+
+func TestQuarantineIsOver(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var q Quarantine
+	q.Panicked(now)
+	if q.Over(now.Add(PanicWindow)) || !q.Over(now.Add(PanicWindow+1)) {
+		t.Error("a panic counts within the window")
+	}
+	for range MaxPanics {
+		q.Panicked(now)
+	}
+	if q.Over(now.Add(longestBan)) || !q.Over(now.Add(longestBan+firstBan+1)) {
+		t.Error("a quarantine counts until the next one would be as short as the first")
+	}
+}

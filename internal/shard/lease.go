@@ -39,14 +39,24 @@ func (w *Worker) begin() {
 		w.unparkLate()
 		return
 	}
+	if len(w.park.items) == 0 {
+		return
+	}
+	w.claims.begin(nil)
+	defer w.claims.rest()
 	for n := range w.park.items {
-		it := &w.park.items[n]
 		if n%leaseEvery == leaseEvery-1 && !lease(time.Now()) {
 			w.park.leased = false
 			w.unpark(n)
 			return
 		}
-		w.entityMessage(&it.item)
+		w.claims.next()
+		if it := &w.park.items[n].item; it.buf != nil { // else it was begun before the worker died
+			b := it.buf
+			it.buf = nil
+			w.entityMessage(it)
+			putBuf(b)
+		}
 	}
 	w.unpark(len(w.park.items))
 }
@@ -77,6 +87,7 @@ func (w *Worker) keepBackSince(it *item, at time.Time) {
 	} else {
 		p.count[strings.Clone(it.env.Key)] = 1
 	}
+	it.buf = nil
 }
 
 // unpark forgets the first messages, which were handled or refused.
@@ -104,7 +115,7 @@ func (w *Worker) strayParked(mine func(part uint16) bool) {
 			w.keepBackSince(&it.item, it.at)
 		case it.env.Kind != envelope.Acked && w.all.opt.Stray != nil:
 			w.task(func(*Worker) { w.all.opt.Stray(&it.env) })
-			putBuf(it.buf)
+			it.free()
 		}
 	}
 }
@@ -125,7 +136,7 @@ func (w *Worker) refuse(it *item, why error) {
 	if f := w.all.opt.Refuse; f != nil && it.env.Kind != envelope.Acked {
 		w.task(func(*Worker) { f(&it.env, why) })
 	}
-	putBuf(it.buf)
+	it.free()
 }
 
 // due says when the worker has to look again if nothing comes.

@@ -1,9 +1,12 @@
 package shard
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gamed/internal/actor"
 	"gamed/internal/envelope"
@@ -33,6 +36,17 @@ type trace struct {
 	moved   map[string]int
 	rebased map[string]int
 	letters []actor.DeadLetter
+	refused []refusal
+	delays  []Delay
+	ends    []string // workers that are exhausted
+}
+
+// refusal is a message that was refused.
+type refusal struct {
+	key string
+	ref uint64
+	why error
+	at  time.Time
 }
 
 func newTrace() *trace {
@@ -78,7 +92,37 @@ func (t *trace) options(d Dispatch) Options {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.letters = append(t.letters, l)
+	}, Refuse: func(e *envelope.Envelope, why error) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.refused = append(t.refused, refusal{strings.Clone(e.Key), e.Ref, why, time.Now()})
+	}, Delayed: func(d Delay) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.delays = append(t.delays, d)
+	}, Exhausted: func(w string, _ time.Time) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ends = append(t.ends, w)
 	}}
+}
+
+func (t *trace) refusals() []refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.refused)
+}
+
+func (t *trace) exhausted() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.ends)
+}
+
+func (t *trace) late() []Delay {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.delays)
 }
 
 func (p *probe) Handle(w *Worker, e *envelope.Envelope) {

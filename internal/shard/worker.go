@@ -19,7 +19,10 @@ type Worker struct {
 	Local any
 
 	all    *Workers
+	id     uint64 // unique in the process
 	box    *actor.Mailbox[item]
+	batch  []item // the one in hand
+	done   int    // items of it that were begun
 	slots  map[string]*slot
 	wakes  wakeHeap
 	now    time.Time
@@ -28,6 +31,13 @@ type Worker struct {
 	ownKey string       // PerPlayer: the one entity
 	park   parking
 	swept  time.Time
+
+	fallen   map[string]*actor.Quarantine // those that panicked, by key
+	claims   claims
+	waking   atomic.Pointer[slot] // the entity that is being woken
+	refusing atomic.Bool          // callers are told that it is busy
+	deaths   actor.Quarantine
+	restarts atomic.Uint64
 }
 
 // slot is one entity in memory.
@@ -38,7 +48,6 @@ type slot struct {
 	wakeAt time.Time
 	heap   int // place in the wake heap + 1; 0: not to be woken
 	gone   bool
-	panics *actor.Quarantine // nil: never panicked
 }
 
 // Now is the time at which the present batch was taken.
@@ -66,38 +75,48 @@ func (w *Worker) WakeAt(at time.Time) {
 // sweepEvery is how often a worker looks for idle entities.
 const sweepEvery = 10 * time.Second
 
-// run ends when the mailbox is closed and empty.
+// run ends when the mailbox is closed and empty. It goes on with what is left of the batch in hand.
 func (w *Worker) run() {
 	alarm := time.NewTimer(sweepEvery)
 	defer alarm.Stop()
-	var batch []item
-	var ok bool
-	for {
-		batch, ok = w.box.Take(batch, alarm.C)
-		if !ok {
+	for ok := true; ok; {
+		w.now = time.Now()
+		if w.round() {
 			return
 		}
-		w.now = time.Now()
-		w.begin()
-		for i := range batch {
-			w.handle(&batch[i], i)
-		}
-		if w.mayAct(0) {
-			for s := w.wakes.due(w.now); s != nil; s = w.wakes.due(w.now) {
-				w.enter(s, "wake", func() { s.entity.Wake(w) })
-			}
-			if w.sweep() {
-				return
-			}
-		}
 		alarm.Reset(w.due())
+		w.claims.rest()
+		w.batch, ok = w.box.Take(w.batch, alarm.C)
+		w.done = 0
 	}
+}
+
+// round does what there is to do now. It says whether the worker, being the only entity's own, has ended.
+func (w *Worker) round() bool {
+	w.begin()
+	w.claims.begin(w.batch[w.done:])
+	w.claims.next()
+	for n := w.done; n < len(w.batch); n++ {
+		w.done = n + 1
+		w.handle(&w.batch[n], n)
+		w.claims.next() // before the memory of this one is given back
+		w.batch[n].free()
+	}
+	if !w.mayAct(0) {
+		return false
+	}
+	for s := w.wakes.due(w.now); s != nil; s = w.wakes.due(w.now) {
+		w.wake(s)
+		w.claims.next()
+	}
+	return w.sweep()
 }
 
 func (w *Worker) handle(it *item, n int) {
 	switch {
 	case it.fn != nil:
 		w.task(it.fn)
+	case it.buf == nil: // it was refused meanwhile
 	case w.mayAct(n):
 		w.entityMessage(it)
 	default:
@@ -105,8 +124,13 @@ func (w *Worker) handle(it *item, n int) {
 	}
 }
 
+// entityMessage has an entity handle a message, whose memory is freed afterwards.
 func (w *Worker) entityMessage(it *item) {
 	e := &it.env
+	if len(w.fallen) > 0 && w.bannedUntil(e.Key).After(w.now) {
+		w.turnAway(e, ErrQuarantined)
+		return
+	}
 	s := w.slots[e.Key]
 	if s == nil {
 		s = w.first(e)
@@ -115,7 +139,6 @@ func (w *Worker) entityMessage(it *item) {
 		s.used = w.now
 		w.deliver(s, e)
 	}
-	putBuf(it.buf)
 }
 
 // first makes the entity of a key's first message, nil when there is to be none.
@@ -208,6 +231,7 @@ func (w *Worker) sweep() bool {
 		return false
 	}
 	w.swept = w.now
+	w.pardon()
 	for _, s := range w.slots {
 		if w.now.Sub(s.used) <= w.all.opt.IdleTimeout {
 			continue
@@ -231,8 +255,9 @@ func (w *Worker) deliver(s *slot, e *envelope.Envelope) {
 	defer func() {
 		w.cur = nil
 		if cause := recover(); cause != nil {
-			w.dead(s.key, fmt.Sprintf("%v %s %s", e.Kind, e.Topic, e.Event), cause)
+			w.fell(s.key, fmt.Sprintf("%v %s %s", e.Kind, e.Topic, e.Event), len(e.Payload), cause)
 			w.revive(s)
+			w.turnAway(e, ErrPanic)
 		}
 	}()
 	s.entity.Handle(w, e)
@@ -252,7 +277,7 @@ func (w *Worker) guard(s *slot, what string, f func()) (ok bool) {
 	defer func() {
 		w.cur = old
 		if cause := recover(); cause != nil {
-			w.dead(s.key, what, cause)
+			w.fell(s.key, what, 0, cause)
 		}
 	}()
 	f()
@@ -263,34 +288,23 @@ func (w *Worker) guard(s *slot, what string, f func()) (ok bool) {
 func (w *Worker) task(f func(*Worker)) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			w.dead("", "task", cause)
+			w.dead(actor.DeadLetter{What: "task"}, cause)
 		}
 	}()
 	f(w)
 }
 
-func (w *Worker) dead(key, what string, cause any) {
+func (w *Worker) dead(l actor.DeadLetter, cause any) {
 	if w.all.opt.Panicked != nil {
-		w.all.opt.Panicked(actor.DeadLetter{At: w.now, Key: key, What: what, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())})
+		l.At = w.now
+		w.all.opt.Panicked(letter(l, cause))
 	}
 }
 
-// revive makes an entity that panicked anew from its whole state: a move to itself.
-func (w *Worker) revive(s *slot) {
-	if s.gone {
-		return
-	}
-	if s.panics == nil {
-		s.panics = &actor.Quarantine{}
-	}
-	if s.panics.Panicked(w.now) {
-		return
-	}
-	if sections, ok := w.leave(s); ok && sections != nil {
-		if anew := w.restore(s.key, sections); anew != nil {
-			anew.panics = s.panics
-		}
-	}
+// letter adds to a dead letter what the panic tells, on whose goroutine it is called.
+func letter(l actor.DeadLetter, cause any) actor.DeadLetter {
+	l.Cause, l.Stack = fmt.Sprint(cause), string(debug.Stack())
+	return l
 }
 
 // leave drops an entity and gives its whole state, nil when it has none; not ok: it panicked, and stays.

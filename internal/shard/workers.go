@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -54,8 +55,12 @@ type Options struct {
 	New func(w *Worker, key string) Entity
 	// Local makes what entities of one worker share (Worker.Local).
 	Local func() any
-	// Panicked is told of a panic that escaped an entity, or the function of a Tell or Each.
-	Panicked    func(l actor.DeadLetter)
+	// Panicked is told of a panic that escaped an entity, the function of a Tell or Each, or killed a worker.
+	Panicked func(l actor.DeadLetter)
+	// Delayed is told what the watchdog sees: messages that keep their worker for long. It is called on the watchdog's goroutine.
+	Delayed func(d Delay)
+	// Exhausted is told that a worker of many entities dies again and again, and rests until then. It must not block.
+	Exhausted   func(worker string, until time.Time)
 	IdleTimeout time.Duration // an idle entity leaves memory after this; default 10 minutes
 	// Mine says whether this node owns a partition. No entity is made for a message of others: it goes to Stray, which must copy
 	// what it keeps. nil: all are mine.
@@ -71,13 +76,15 @@ type Options struct {
 // gives to one key is handled in that order.
 //
 // A panic of an entity costs the message: the entity is made anew from its whole state, in the same worker. One that has none, or
-// cannot take it, is dropped. One that panics actor.MaxPanics times within actor.PanicWindow is left as it is, and not woken
-// until its next message, so that a panic in Wake does not spin.
+// cannot take it, is dropped. One that panics actor.MaxPanics times within actor.PanicWindow is in quarantine for a time that
+// doubles: its messages are refused, and it is not woken. A worker that dies goes on with its entities and the rest of its batch.
 type Workers struct {
 	opt     Options
 	workers []*Worker // Sharded, Single; PerPlayer: workers[0] only takes what is for all
 
-	wg sync.WaitGroup // the workers' goroutines
+	wg   sync.WaitGroup // the workers' goroutines, and the watchdog's
+	dog  watchdog
+	stop chan struct{} // closed by Close
 
 	mu     sync.RWMutex // guards own and closed
 	own    map[string]*Worker
@@ -96,17 +103,23 @@ func NewWorkers(opt Options) *Workers {
 	if opt.IdleTimeout == 0 {
 		opt.IdleTimeout = defaultIdle
 	}
-	ws := &Workers{opt: opt, own: map[string]*Worker{}}
+	ws := &Workers{opt: opt, own: map[string]*Worker{}, stop: make(chan struct{})}
 	for range n {
-		w := ws.newWorker(actor.NewMailbox[item]())
-		ws.workers = append(ws.workers, w)
-		ws.wg.Go(w.run)
+		ws.workers = append(ws.workers, ws.newWorker(actor.NewMailbox[item]()))
 	}
+	for _, w := range ws.workers {
+		ws.wg.Go(func() { ws.supervise(w) })
+	}
+	ws.wg.Go(func() { ws.dog.watch(ws) })
 	return ws
 }
 
+// workerIDs counts the workers of the process.
+var workerIDs atomic.Uint64
+
 func (ws *Workers) newWorker(box *actor.Mailbox[item]) *Worker {
-	w := &Worker{all: ws, box: box, slots: map[string]*slot{}}
+	w := &Worker{all: ws, id: workerIDs.Add(1), box: box, slots: map[string]*slot{}}
+	w.claims.rest()
 	if ws.opt.Local != nil {
 		w.Local = ws.opt.Local()
 	}
@@ -116,6 +129,9 @@ func (ws *Workers) newWorker(box *actor.Mailbox[item]) *Worker {
 // Close lets the workers finish what waits and ends them. Entities are not told: what they must not lose is elsewhere by then.
 func (ws *Workers) Close() {
 	ws.mu.Lock()
+	if !ws.closed {
+		close(ws.stop)
+	}
 	ws.closed = true
 	for _, w := range ws.own {
 		w.box.Close()
@@ -134,7 +150,12 @@ func (ws *Workers) Post(e *envelope.Envelope) error {
 	it := item{env: *e, buf: b}
 	it.env.Payload = b.b[:len(e.Payload):len(e.Payload)]
 	it.env.Key = unsafe.String(unsafe.SliceData(b.b[len(e.Payload):]), len(e.Key))
-	err := ws.put(e.Key, e.Part, func(w *Worker) error { return w.box.Put(it, xxhash.Sum64String(e.Key)) })
+	err := ws.put(e.Key, e.Part, func(w *Worker) error {
+		if w.refusing.Load() && awaited(e.Kind) {
+			return actor.ErrFull
+		}
+		return w.box.Put(it, xxhash.Sum64String(e.Key))
+	})
 	if err != nil {
 		putBuf(b)
 	}
@@ -182,7 +203,7 @@ func (ws *Workers) ownWorker(key string) (*Worker, error) {
 		w = ws.newWorker(actor.NewPrivateMailbox[item]())
 		w.ownKey = strings.Clone(key)
 		ws.own[w.ownKey] = w
-		ws.wg.Go(w.run)
+		ws.wg.Go(func() { ws.supervise(w) })
 	}
 	return w, nil
 }
@@ -213,10 +234,18 @@ func (ws *Workers) Entities() (entities, waiting int) {
 	return entities, waiting
 }
 
+// item is a message, or a function; neither: nothing.
 type item struct {
 	env envelope.Envelope
-	buf *buf
+	buf *buf // memory of the message; nil: it was freed
 	fn  func(w *Worker)
+}
+
+func (it *item) free() {
+	if it.buf != nil {
+		putBuf(it.buf)
+		it.buf = nil
+	}
 }
 
 // buf is pooled memory of one mailbox item.
