@@ -6,7 +6,7 @@
 //   - orderly ends: TestDrain, TestRollingRestart, TestMovesStallNobody
 //   - pauses: TestPause
 //   - networks: TestSplit, TestThreeSides, TestCuts, TestFlap
-//   - names: TestTwoNodesOfOneName, TestARestartElsewhere, TestDoubleLogin, TestNamesFormOneCluster
+//   - names: TestTwoNodesOfOneName, TestARestartElsewhere, TestDoubleLogin
 //   - everything at random: TestSoak
 //
 // # Running
@@ -14,5 +14,5 @@
 // `go test` runs short forms of the most telling cases, `make faults` (-faults.all) all of them in full, `make soak` (-minutes N) the
 // last one. They need Linux, root, iproute2 and nftables and are skipped, with the reason, where those are missing. LOADTEST_GAMED names
 // a binary to test instead of one built from the tree. -faults.seed repeats what the players do and what is broken; a failure names
-// its seed.
+// its seed. -faults.logs keeps the nodes' logs and what the players of wrong accounts did.
 package faults
