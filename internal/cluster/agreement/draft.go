@@ -13,6 +13,7 @@ type draft struct {
 	old       *shard.Table
 	rival     *shard.Table // of the other side that it takes in, or nil
 	theirs    []shard.NodeID
+	repair    bool     // it moves nothing for balance
 	kept      []uint16 // index into the nodes of old → of the new table
 	emptied   int      // partitions placed anew although somebody had them
 	lost      []shard.NodeID
@@ -43,9 +44,9 @@ func (m *Machine) plan(members []shard.NodeID, rival *shard.Table, term uint64, 
 	for _, id := range d.old.Nodes {
 		d.kept = append(d.kept, d.at(id))
 	}
-	repair := rival != nil
+	d.repair = rival != nil || m.restless(members)
 	for p := range shard.Partitions {
-		repair = repair || d.old.Owner[p] != shard.None && d.keep(d.old.Owner[p]) == shard.None
+		d.repair = d.repair || d.old.Owner[p] != shard.None && d.keep(d.old.Owner[p]) == shard.None
 	}
 	changed := bump || !slices.Equal(d.old.Nodes, members) || !slices.Equal(d.old.Missing, d.Missing)
 	want := m.wanted(members)
@@ -63,7 +64,7 @@ func (m *Machine) plan(members []shard.NodeID, rival *shard.Table, term uint64, 
 		case h.owner == shard.None:
 			d.empty(h)
 			h.owner = first
-		case !repair && d.old.Owner[p] != shard.None:
+		case !d.repair && d.old.Owner[p] != shard.None:
 			h.owner, h.backup = first, second
 		}
 		for _, b := range []uint16{first, second} {

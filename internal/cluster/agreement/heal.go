@@ -70,7 +70,7 @@ func (m *Machine) rival() *shard.Table {
 		p := m.peers[id]
 		switch {
 		case id == m.self, m.surely(id):
-		case p != nil && p.again && m.now-p.readmitted < flapHold && m.foreign(p) && !m.table.Has(id):
+		case p != nil && m.early(p) && m.foreign(p) && !m.table.Has(id):
 			return nil
 		case p != nil && p.reported && (m.foreign(p) && of(r, p.position.Hash) || p.position.Hash == m.table.Hash): // its side is known
 		case m.now-m.apart < gatherMax:

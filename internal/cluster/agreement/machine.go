@@ -31,6 +31,7 @@ const (
 	aloneAfter     = 3 * time.Second         // after a pause, a node that can reach nobody acts again
 	leaseGrain     = 100 * time.Millisecond  // a lease is told anew when it is so much longer
 	flapHold       = 10 * time.Second        // between two re-admissions of one life of a node
+	flapFor        = time.Minute             // a node that comes back twice in this time flaps
 	forgetFor      = 30 * time.Second        // how long a Forget waits for somebody to act on it
 	forget         = 10 * time.Minute        // how long a node that is gone is remembered, for flapHold
 	fastWake       = 40 * time.Millisecond
@@ -68,6 +69,7 @@ type Machine struct {
 	draining  bool
 	leaving   bool
 	changed   time.Duration // when a link or a known node last changed
+	balanced  time.Duration // when a table was made here that moved partitions to their places
 	held      time.Duration // no table is made before this
 	pending   pending
 	target    *placement.Assignment // of the names it carries
@@ -222,7 +224,7 @@ func (m *Machine) install(t *shard.Table) {
 		}
 		p := m.peer(id)
 		if p.member && indexOf(before.Nodes, id) < 0 {
-			p.readmitted, p.again = m.now, true
+			m.returned(p)
 		}
 		p.member = true
 	}

@@ -36,6 +36,7 @@ type peer struct {
 
 	member     bool // it was in a table of ours
 	again      bool // it came back into one
+	flaps      bool // twice within a short time
 	readmitted time.Duration
 }
 
@@ -198,7 +199,7 @@ func (m *Machine) admissible(p *peer) bool {
 		return false
 	case m.foreign(p): // it comes with its whole side: see heal.go
 		return false
-	case p.again && m.now-p.readmitted < flapHold:
+	case m.early(p):
 		return false
 	}
 	for _, id := range m.table.Nodes {

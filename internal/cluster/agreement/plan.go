@@ -41,7 +41,7 @@ func (m *Machine) propose() {
 		if m.healed {
 			delay = healedMax
 		}
-		if m.now-m.installed < delay || m.placed(members) {
+		if m.now-m.installed < delay || m.inDoubt(members) || m.placed(members) || m.restless(members) {
 			return
 		}
 	} else if m.table.Term > 0 {
@@ -105,6 +105,9 @@ func (m *Machine) unite(members []shard.NodeID, rival *shard.Table) {
 // bring installs a table made here and sends it.
 func (m *Machine) bring(d *draft) {
 	m.install(d.Table)
+	if !d.repair {
+		m.balanced = m.now
+	}
 	if len(d.lost) > 0 {
 		m.out = append(m.out, Emptied{d.emptied, d.lost})
 	}
