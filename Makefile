@@ -4,6 +4,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 IMAGE    ?= gamed:dev
 FUZZTIME ?= 3s
 MINUTES  ?= 10
+HOURS    ?= 24
 POLICY   ?= available
 BENCH    ?= .
 YEARS    ?= 1
@@ -20,7 +21,7 @@ export GAMED_IMAGE := $(IMAGE)
 export GAMED_USER ?= $(shell [ "$$(id -u)" = 0 ] && echo 65532:65532 || echo "$$(id -u):$$(id -g)")
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race sim faults soak lint fuzz mutations bench image secrets compose-test up down check format clean
+.PHONY: help build test race sim sim-long faults soak lint fuzz mutations bench image secrets compose-test up down check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ faults: ## kills, splits, pauses, drains of real processes, in full; needs root,
 
 soak: ## MINUTES (10) of such things at random under load, POLICY available or quorum; prints its seed and timeline
 	go test -count=1 -v -timeout 0 ./loadtest/faults -run '^TestSoak$$' -minutes $(MINUTES) -policy $(POLICY)
+
+sim-long: ## HOURS (24) of five nodes over a bad network in memory, with real memberlist; half an hour or more
+	GAMED_SIM_HOURS=$(HOURS) go test -count=1 -timeout 0 -run Sim ./internal/cluster -v
 
 simulate: ## YEARS (1) of a cluster's life with new seeds: hours
 	GAMED_SIM_YEARS=$(YEARS) go test -count=1 -timeout 0 -run SimYears ./internal/simulation -v
