@@ -40,6 +40,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/conflicts/{id}", s.read(func(ctx context.Context, r *http.Request) (any, error) {
 		return s.opt.Source.Conflict(ctx, r.PathValue("id"))
 	}))
+	mux.HandleFunc("GET /api/v1/supervision", s.read(func(ctx context.Context, _ *http.Request) (any, error) {
+		return s.opt.Source.Supervision(ctx), nil
+	}))
+	mux.HandleFunc("GET /api/v1/deadletters", s.read(s.deadLetters))
 	mux.HandleFunc("GET /api/v1/events", s.read(func(_ context.Context, r *http.Request) (any, error) {
 		after, err := number(r, "after", 0, 1<<63)
 		return list(s.opt.Source.Events(after)), err
@@ -53,7 +57,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/v1/players/{id}/kick", s.change("kick", http.StatusOK, s.opt.Source.Kick))
 	mux.HandleFunc("POST /api/v1/rooms/{id}/close", s.change("close", http.StatusOK, s.opt.Source.CloseRoom))
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "no such resource, or not with "+r.Method+": "+r.URL.Path, "resources are under /api/v1: members, table, locate, players, conflicts, events, stats, limits")
+		fail(w, http.StatusNotFound, "no such resource, or not with "+r.Method+": "+r.URL.Path, "resources are under /api/v1: members, table, locate, players, conflicts, supervision, deadletters, events, stats, limits")
 	})
 	return s.guard(mux)
 }

@@ -24,6 +24,10 @@ type Source interface {
 	// Conflicts gives at most limit rows older than cursor ("" for the newest).
 	Conflicts(ctx context.Context, cursor string, limit int) (ConflictsPage, error)
 	Conflict(ctx context.Context, id string) (ConflictCopies, error)
+	// Supervision asks all nodes; one that does not answer has Error set.
+	Supervision(ctx context.Context) Supervision
+	// DeadLetters gives at most limit of a node, or of all when node is "".
+	DeadLetters(ctx context.Context, node string, limit int) (DeadLettersPage, error)
 	// Events are those kept with a Seq above after, oldest first.
 	Events(after uint64) []Event
 	Stats() Stats

@@ -71,6 +71,7 @@ type Node struct {
 	secrets    *secrets
 	memory     *memory
 	dead       actor.DeadLetters
+	watched    watched
 	copies     *replica.Store
 	gate       *tally.Gate
 	policy     *replica.Policy
@@ -195,10 +196,8 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	cfg := n.opt.Config
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "actor", Name: "dead_letters_total",
 		Help: "Messages whose handler panicked."}, func() float64 { return float64(n.dead.Total()) }))
-	dead := func(l actor.DeadLetter) {
-		n.dead.Add(l)
-		n.log.Error("a handler panicked", "key", l.Key, "what", l.What, "cause", l.Cause, "stack", l.Stack)
-	}
+	dead := n.died
+	n.watched.init(reg, n)
 	pace := replica.NewPacer(replica.PacerOptions{Backlog: n.cluster.Backlog})
 	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "replica", Name: "too_large_total",
 		Help: "Attempts to back up an entity whose state is larger than 64 MiB."}, func() float64 { return float64(pace.TooLarge()) }),
@@ -219,7 +218,8 @@ func (n *Node) compose(games map[string]*game.Game, reg prometheus.Registerer) {
 	n.relays = room.NewRelays(min(workers, 4), n.gateway.sink, n.router, n.rooms.Metrics)
 	n.gateway.relays = n.relays
 	n.workers = shard.NewWorkers(shard.Options{Dispatch: shard.Dispatch(cfg.Dispatch), Workers: workers, New: n.newEntity, Local: n.newWorker, Panicked: dead,
-		Mine: n.runs, Stray: n.stray, Lease: n.cluster.Lease().HeldAt, Refuse: n.policy.Refused})
+		Mine: n.runs, Stray: n.stray, Lease: n.cluster.Lease().HeldAt, Refuse: n.policy.Refused,
+		Delayed: n.delayed, Exhausted: n.exhausted})
 }
 
 // Run serves until ctx ends, then says goodbye to the players and leaves the cluster, within the drain timeout. The error says
@@ -360,7 +360,11 @@ func (n *Node) Ready() (bool, []string) {
 	if n.draining.Load() {
 		return false, []string{"the node is drained"}
 	}
-	return n.cluster.Ready()
+	ok, why := n.cluster.Ready()
+	if blocked := n.watched.blocked(); len(blocked) > 0 {
+		return false, append(why, blocked...)
+	}
+	return ok, why
 }
 
 // Cluster is the node's membership, for tools that cut links.

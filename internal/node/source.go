@@ -26,7 +26,7 @@ type source struct{ n *Node }
 const queryTimeout = 2 * time.Second
 
 // Live implements admin.Source.
-func (s source) Live() bool { return true }
+func (s source) Live() bool { return !s.n.watched.exhausted.Load() || !s.n.watched.emptied.Load() }
 
 // Ready implements admin.Source.
 func (s source) Ready() (ok bool, reasons, degraded []string) {
@@ -215,6 +215,10 @@ func (n *Node) query(ctx context.Context, what, arg string) (any, error) {
 		return n.playersPage(arg)
 	case "player":
 		return n.playerDetails(arg)
+	case "supervision":
+		return n.supervision(), nil
+	case "deadletters":
+		return n.deadLetters(arg)
 	case "conflicts":
 		return n.conflictsPage(arg)
 	case "conflict":

@@ -2,6 +2,7 @@ package player
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -239,8 +240,13 @@ func (p *Entity) opened(ref uint64, o openCall) {
 
 // refusal is what a client is told when the router refused.
 func refusal(err error) game.Answer {
-	if busy(err) {
+	switch {
+	case busy(err):
 		return failed(protocol.CodeBusy, 200*time.Millisecond, "too much waits there")
+	case errors.Is(err, shard.ErrQuarantined):
+		return failed(protocol.CodeUnavailable, time.Second, shard.ErrQuarantined.Error())
+	case errors.Is(err, shard.ErrPanic):
+		return failed(protocol.CodeInternal, 100*time.Millisecond, "the handler failed; nothing was changed")
 	}
 	return failed(protocol.CodeUnavailable, 500*time.Millisecond, "its owner cannot be reached")
 }

@@ -89,12 +89,14 @@ func (p *Entity) run(w *shard.Worker, pt *part, f func()) (ok bool) {
 func (p *Entity) crashed(w *shard.Worker, pt *part, cause any) {
 	p.l.Tallies.Undo()
 	p.l.added = p.l.added[:0]
-	what := pt.topic
+	l := actor.DeadLetter{At: w.Now(), Key: p.key, What: pt.topic, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())}
 	if m := p.l.ctx.Message; m != nil {
-		what += " " + m.Event
+		l.What, l.Size = pt.topic+" "+m.Event, len(m.Payload)
 	}
-	p.d.Dead(actor.DeadLetter{At: w.Now(), Key: p.key, What: what, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())})
-	p.q.Panicked(w.Now())
+	if p.q.Panicked(w.Now()) {
+		l.Banned = p.q.Until()
+	}
+	p.d.Dead(l)
 	_, id, _ := protocol.SplitTopic(pt.topic)
 	pt.impl = pt.game.Player(id)
 	if pt.kept {

@@ -236,12 +236,14 @@ func (h *Home) run(w *shard.Worker, f func()) (ok bool) {
 
 func (h *Home) crashed(w *shard.Worker, cause any) {
 	h.members.undo()
-	what := h.topic
+	l := actor.DeadLetter{At: w.Now(), Key: h.key, What: h.topic, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())}
 	if m := h.l.ctx.Message; m != nil {
-		what += " " + m.Event
+		l.What, l.Size = h.topic+" "+m.Event, len(m.Payload)
 	}
-	h.d.Dead(actor.DeadLetter{At: w.Now(), Key: h.key, What: what, Cause: fmt.Sprint(cause), Stack: string(debug.Stack())})
-	h.q.Panicked(w.Now())
+	if h.q.Panicked(w.Now()) {
+		l.Banned = h.q.Until()
+	}
+	h.d.Dead(l)
 	_, id, _ := protocol.SplitTopic(h.topic)
 	h.impl = h.game.Room(id)
 	if h.kept {

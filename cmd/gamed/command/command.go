@@ -150,7 +150,7 @@ Without a command it serves: "gamed --listen 127.0.0.1:7300" is "gamed serve --l
 		&cobra.Group{ID: "look", Title: "Look at a cluster:"}, &cobra.Group{ID: "act", Title: "Change a cluster:"})
 	group(root, "serve", serve, newConfig(e), newToken(e), newCerts(e), newVersion(e))
 	group(root, "play", newDemo(e), newPlay(e), newShow(e))
-	group(root, "look", newMembers(e), newTable(e), newLocate(e), newPlayers(e), newPlayer(e), newEvents(e), newConflicts(e), newTop(e), newCheck(e), newHealth(e))
+	group(root, "look", newMembers(e), newTable(e), newLocate(e), newPlayers(e), newPlayer(e), newEvents(e), newConflicts(e), newSupervision(e), newDeadLetters(e), newTop(e), newCheck(e), newHealth(e))
 	group(root, "act", newDrain(e), newForget(e), newKick(e), newClose(e))
 	return root
 }
