@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,9 +22,24 @@ func TestSimForm(t *testing.T) {
 					w.within(5*time.Second, "one table", w.whole)
 					w.within(10*time.Second, "partitions in place", w.placed)
 					w.checkOrder()
+					w.checkWarnings()
 				})
 			})
 		}
+	}
+}
+
+// checkWarnings wants that nothing was told at a higher level than info.
+func (w *world) checkWarnings() {
+	w.t.Helper()
+	for _, n := range w.all {
+		n.mu.Lock()
+		for _, line := range n.logs {
+			if !strings.Contains(line, "level=INFO") {
+				w.t.Errorf("%s: %s", n.self, line)
+			}
+		}
+		n.mu.Unlock()
 	}
 }
 

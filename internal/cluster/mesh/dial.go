@@ -81,6 +81,9 @@ func (m *Mesh) dial(ctx context.Context, p *peer, id NodeID, addr string) bool {
 		return true
 	}
 	if err := m.pair(ctx, l, control, seen, addr); err != nil {
+		if l.dead() { // by this node: the peer's own dial is kept, most often
+			err = errNotTaken
+		}
 		l.close(ClosedHello, err)
 		<-l.ended
 		m.dialFailed(ctx, p, id, err)

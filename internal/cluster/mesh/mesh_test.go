@@ -188,7 +188,8 @@ func TestRelink(t *testing.T) {
 	})
 	a := start(t, id("a", 1), nil)
 	know(a, z)
-	awaitFor := func() {
+	awaitFor := func() { // of a new link: what the one before brought may still be read
+		await(t, "link", func() bool { return a.up(z.self()) && z.up(a.self()) })
 		before := count2(&mu, &count)
 		await(t, "traffic", func() bool { return count2(&mu, &count) > before+1000 })
 	}
