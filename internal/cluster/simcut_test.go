@@ -269,7 +269,7 @@ func TestSimFlapping(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				began := time.Now()
 				chance := rand.New(rand.NewPCG(w.net.seed, 1))
-				for time.Since(began) < quietTime(5*time.Minute) {
+				for time.Since(began) < min(quietTime(5*time.Minute), time.Hour) {
 					w.part([]int{2}, c.others, cutAll)
 					time.Sleep(time.Duration(chance.Int64N(int64(6 * time.Second))))
 					w.part([]int{2}, c.others, 0)
