@@ -7,6 +7,8 @@
 //   - garbage, truncated and oversize frames, all dialects: TestGarbage
 //   - msgpack bombs as frames and in calls of every game: TestBombs, TestNastyPayloads; on the mesh: TestMeshGarbage,
 //     TestMeshIntruder
+//   - handlers that panic, once and for ever, and handlers that block: TestAPanicCostsOneMessage, TestPanicLoop, TestBlockedHandler,
+//     with a game of the tests' own
 //   - floods of frames and of connections: TestFlood, TestConnectionFlood, TestNoFilesLeft
 //
 // # Judging latency

@@ -20,6 +20,7 @@ var seed = flag.Uint64("hostile.seed", 0, "seed of the generators; 0: by the clo
 var gamed string
 
 func TestMain(m *testing.M) {
+	serveFaulty()
 	// Tests that run in parallel wait for the server's deadlines most of their time.
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
