@@ -24,7 +24,7 @@ func (c *chaos) span(most time.Duration) time.Duration {
 // step does something to the cluster and says what.
 func (c *chaos) step() string {
 	i, j := c.some(5), c.some(5)
-	switch c.some(9) {
+	switch c.some(10) {
 	case 0:
 		what := []simCut{cutPackets, cutStreams, cutAll}[c.some(3)]
 		c.oneWay([]int{i}, []int{j}, what)
@@ -65,7 +65,8 @@ func (c *chaos) step() string {
 		c.fell(i)
 		return fmt.Sprintf("fell %d", i+1)
 	}
-	return "nothing"
+	c.net.sever(hostOf(i), hostOf(j))
+	return fmt.Sprintf("reset %d and %d", i+1, j+1)
 }
 
 // calm ends all that the network does.

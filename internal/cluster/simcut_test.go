@@ -104,6 +104,32 @@ func TestSimLinkFails(t *testing.T) {
 	}
 }
 
+// All connections are reset again and again: they are made anew, and nothing moves.
+func TestSimResets(t *testing.T) {
+	simulate(t, func(w *world) {
+		w.form(5, nil)
+		time.Sleep(20 * time.Second)
+		began := time.Now()
+		for range 20 {
+			for i := range 5 {
+				for j := range i {
+					w.net.sever(hostOf(i), hostOf(j))
+				}
+			}
+			w.within(time.Second, "full mesh", w.whole)
+			time.Sleep(3 * time.Second)
+		}
+		for _, n := range w.live() {
+			if tables := n.tablesSince(began); len(tables) > 1 {
+				t.Errorf("%s: %d tables", n.self, len(tables)-1)
+			}
+			if downs := n.eventsOf(began, EventLinkDown); len(downs) < 20 {
+				t.Errorf("%s: %d links were reset", n.self, len(downs))
+			}
+		}
+	})
+}
+
 // A node cannot be heard, or cannot hear, or both: it is out of the table, and both sides go on; then all is one again.
 func TestSimNodeCutOff(t *testing.T) {
 	others := []int{0, 1, 3, 4}

@@ -125,6 +125,17 @@ func (s *simNet) crash(host netip.Addr) {
 	}
 }
 
+// sever resets all connections between two hosts.
+func (s *simNet) sever(a, b netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if x, y := c.local.Addr(), c.remote.Addr(); x == a && y == b || x == b && y == a {
+			c.reset()
+		}
+	}
+}
+
 // boot gives a host power again.
 func (s *simNet) boot(host netip.Addr) {
 	s.mu.Lock()
