@@ -49,6 +49,7 @@ type Cluster struct {
 	table  atomic.Pointer[shard.Table]
 	report atomic.Pointer[[]byte]
 	shown  atomic.Pointer[view]
+	filled atomic.Pointer[agreement.Filled]
 
 	began time.Time // the zero of the loop's clock
 	lease Lease
@@ -78,6 +79,7 @@ func New(o Options) (*Cluster, error) {
 	c.began = time.Now()
 	c.lease.start, c.loud.log = c.began, o.Log
 	c.table.Store(shard.Empty())
+	c.filled.Store(&agreement.Filled{})
 	c.show(nil, "not started")
 	var err error
 	if c.listen, err = o.network.listen(o.MeshAddr); err != nil {

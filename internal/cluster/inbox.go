@@ -28,6 +28,7 @@ type letters struct {
 	refused  map[shard.NodeID]bool // their ports refuse
 	refusals map[refusal]bool
 	pings    map[shard.NodeID]bool // answered or not
+	filled   *agreement.Filled     // the last table's
 	draining *bool
 	leave    bool
 	overflow int // nodes that were too many to be kept

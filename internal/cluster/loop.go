@@ -103,6 +103,9 @@ func (l *loop) turn(in letters) {
 	for id, alive := range in.pings {
 		l.answered(id, alive)
 	}
+	if in.filled != nil {
+		l.step(*in.filled)
+	}
 	if in.draining != nil {
 		l.meta.Draining = *in.draining
 		l.step(agreement.Drain{On: *in.draining})
@@ -285,6 +288,9 @@ func (l *loop) publish(now time.Time) {
 	l.describe()
 	l.c.seeds.wanted.Store(l.search(now))
 	l.c.show(l.view(), l.machine.Waiting())
+	if f := (agreement.Filled{Table: l.machine.Table().Hash, Parts: l.machine.Filled()}); f != *l.c.filled.Load() {
+		l.c.filled.Store(&f)
+	}
 }
 
 // describe renews what this node says of itself.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 
+	"gamed/internal/cluster/agreement"
 	"gamed/internal/envelope"
 	"gamed/internal/shard"
 )
@@ -107,6 +108,28 @@ func (c *Cluster) GossipAddr() net.Addr {
 // what it owns to them.
 func (c *Cluster) SetDraining(on bool) {
 	c.inbox.put(func(in *letters) { in.draining = &on })
+}
+
+// SetFilled says that the backups of these partitions, which this node owns by the table with this hash, have everything. The others
+// hear of it within a heartbeat.
+func (c *Cluster) SetFilled(table uint64, parts shard.PartSet) {
+	c.inbox.put(func(in *letters) {
+		if f := in.filled; f != nil && f.Table == table {
+			parts.AddAll(&f.Parts)
+		}
+		in.filled = &agreement.Filled{Table: table, Parts: parts}
+	})
+}
+
+// Filled says whether all backups that a table names are known to have everything: as far as this node has heard.
+func (c *Cluster) Filled(t *shard.Table) bool {
+	known := c.filled.Load()
+	for p := range uint16(shard.Partitions) {
+		if _, ok := t.BackupOf(p); ok && (known.Table != t.Hash || !known.Parts.Has(p)) {
+			return false
+		}
+	}
+	return true
 }
 
 // Leave hands over what this node owns, waiting up to 3 s for it, and says goodbye, so that nobody has to find out that it is

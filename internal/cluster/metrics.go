@@ -25,6 +25,8 @@ type metrics struct {
 	contactsMade   prometheus.Counter
 	contactsFailed prometheus.Counter
 	overflow       prometheus.Counter
+	lost           prometheus.Counter
+	partial        prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, stray func() float64) (*metrics, error) {
@@ -51,6 +53,8 @@ func newMetrics(reg prometheus.Registerer, stray func() float64) (*metrics, erro
 		malformed:   counter("malformed_total", "Tables and states of other nodes that could not be read."),
 		refused:     counter("refused_total", "Nodes refused for another configuration or wire version, as gossip tells."),
 		impossible:  counter("tables_refused_total", "Well-formed tables and states of other nodes with terms that are old or cannot be."),
+		lost:        counter("partitions_lost_total", "Partitions placed anew by a table of this node, as all who had them are gone."),
+		partial:     counter("partitions_partial_total", "Partitions given by a table of this node to a backup that was not known to be full, as their owner is gone."),
 		overflow:    counter("overflow_total", "Words on nodes dropped because there were too many nodes."),
 	}
 	tries := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "gamed", Subsystem: "cluster", Name: "contacts_total",

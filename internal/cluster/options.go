@@ -83,6 +83,7 @@ const (
 	EventLinkDown = "link_down"
 	EventTable    = "table_installed"
 
+	EventPartial   = "partial"   // partitions go on with what copies there are: their backups were not full
 	EventLost      = "lost"      // partitions begin anew, empty
 	EventAbsorbed  = "absorbed"  // the other side of a split was taken in
 	EventForgotten = "forgotten" // a missing node is no longer waited for

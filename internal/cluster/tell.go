@@ -17,13 +17,15 @@ func (l *loop) tellOf(a agreement.Action) {
 		l.c.log.Warn("two sides of a split are one again: "+text, "term", term)
 		l.event(EventAbsorbed, shard.NodeID{Name: a.Rival.Coordinator}, text)
 	case agreement.Emptied:
-		names := make([]string, 0, len(a.Nodes))
-		for _, id := range a.Nodes {
-			names = append(names, id.String())
-		}
-		text := fmt.Sprintf("%d partitions begin anew, empty, as all who had them are gone: %s", a.Partitions, strings.Join(names, ", "))
+		text := fmt.Sprintf("%d partitions begin anew, with nothing but what copies are left, as all who had them are gone: %s", a.Partitions, names(a.Nodes))
+		l.c.metrics.lost.Add(float64(a.Partitions))
 		l.c.log.Error("state is lost: "+text, "term", term)
 		l.event(EventLost, shard.NodeID{}, text)
+	case agreement.Partial:
+		text := fmt.Sprintf("%d partitions go on with what copies there are, as their backups were not full yet: %s", a.Partitions, names(a.Nodes))
+		l.c.metrics.partial.Add(float64(a.Partitions))
+		l.c.log.Warn("changes may be lost: "+text, "term", term)
+		l.event(EventPartial, shard.NodeID{}, text)
 	case agreement.Forgotten:
 		l.c.log.Warn("missing node forgotten", "node", a.ID.String(), "term", term)
 		l.event(EventForgotten, a.ID, "no longer waited for")
@@ -31,4 +33,12 @@ func (l *loop) tellOf(a agreement.Action) {
 		l.c.metrics.impossible.Inc()
 		l.c.loud.warn(a.From.Name+" "+a.Why, "a table or state of another node was refused", "from", a.From.String(), "reason", a.Why)
 	}
+}
+
+func names(ids []shard.NodeID) string {
+	var all []string
+	for _, id := range ids {
+		all = append(all, id.String())
+	}
+	return strings.Join(all, ", ")
 }

@@ -20,7 +20,7 @@ const (
 )
 
 const (
-	maxLinks     = 94 // in a report: with 9 bytes each they fit the mesh's state
+	maxLinks     = 80 // in a report: with 9 bytes each they fit the mesh's state
 	maxFence     = time.Minute
 	reportFormat = 2
 )
@@ -37,7 +37,7 @@ const (
 
 // appendReport encodes what mesh hellos and heartbeats carry.
 func appendReport(dst []byte, r *agreement.Report) []byte {
-	dst = protocol.AppendArray(dst, 8)
+	dst = protocol.AppendArray(dst, 9)
 	dst = protocol.AppendUint(dst, reportFormat)
 	dst = protocol.AppendUint(dst, r.Position.Term)
 	dst = protocol.AppendStr(dst, r.Position.Coordinator)
@@ -56,13 +56,20 @@ func appendReport(dst []byte, r *agreement.Report) []byte {
 	for _, boot := range links {
 		dst = protocol.AppendUint(dst, boot)
 	}
-	return dst
+	if r.Filled.Empty() {
+		return protocol.AppendBin(dst, nil)
+	}
+	return protocol.AppendBin(dst, r.Filled[:])
 }
 
 // parseReport decodes what a peer's hello or heartbeat carried.
 func parseReport(from shard.NodeID, b []byte) (*agreement.Report, error) {
 	r := reader{Cursor: protocol.NewCursor(b)}
-	if protocol.Check(b) != nil || r.array(1<<8) < 8 || r.uint() != reportFormat {
+	fields := 0
+	if protocol.Check(b) == nil {
+		fields = r.array(1 << 8)
+	}
+	if fields < 8 || r.uint() != reportFormat {
 		return nil, fmt.Errorf("state of %s: %w", from, errWire)
 	}
 	out := &agreement.Report{From: from}
@@ -75,6 +82,9 @@ func parseReport(from shard.NodeID, b []byte) (*agreement.Report, error) {
 	out.Fence = time.Duration(min(fence, uint64(maxFence/time.Millisecond))) * time.Millisecond
 	for n := r.array(maxLinks); n > 0 && !r.bad; n-- {
 		out.Links = append(out.Links, r.uint())
+	}
+	if fields > 8 { // who does not say it knows of no backup that it is full
+		r.parts(&out.Filled)
 	}
 	if r.bad {
 		return nil, fmt.Errorf("state of %s: %w", from, errWire)
@@ -110,6 +120,18 @@ func (r *reader) text(limit int) string {
 		return ""
 	}
 	return string(v)
+}
+
+// parts is a set of partitions; no bytes are the empty one.
+func (r *reader) parts(set *shard.PartSet) {
+	v, ok := r.Text()
+	switch {
+	case !ok, len(v) != 0 && len(v) != len(set):
+		r.bad = true
+	default:
+		copy(set[:], v)
+		r.bad = r.bad || len(v) > 0 && v[len(v)-1]>>(shard.Partitions%8) != 0
+	}
 }
 
 // sized is a bin of exactly n bytes.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -132,9 +133,23 @@ func TestReportWire(t *testing.T) {
 	want := agreement.Report{From: from, Position: agreement.Position{Term: 9, Coordinator: "c", Hash: 1 << 63}, Contested: true, Draining: true, Member: true, InForce: true,
 		Ahead: 1 << 63, Fence: 3 * time.Second,
 		Links: []uint64{1, 1 << 62}}
+	want.Filled.Add(0)
+	want.Filled.Add(shard.Partitions - 1)
 	got, err := parseReport(from, appendReport(nil, &want))
 	if err != nil || !reflect.DeepEqual(*got, want) {
 		t.Fatalf("%+v, %v", got, err)
+	}
+	b := appendReport(nil, &want)
+	set := len(b) - len(want.Filled)
+	for _, bad := range [][]byte{b[:len(b)-1], append(bytes.Clone(b[:set]), bytes.Repeat([]byte{0xff}, len(want.Filled))...), append(bytes.Clone(b[:set-2]), 0xc4, 1, 1)} {
+		if _, err := parseReport(from, bad); err == nil {
+			t.Errorf("% x was taken", bad)
+		}
+	}
+	older := bytes.Clone(b[:set-2]) // without the last field
+	older[0]--
+	if got, err := parseReport(from, older); err != nil || !got.Filled.Empty() || len(got.Links) != 2 {
+		t.Errorf("%+v, %v", got, err)
 	}
 	want.Links, want.Position.Coordinator = nil, strings.Repeat("c", 64)
 	for range 2 * maxLinks {

@@ -34,6 +34,7 @@ func TestUnderQuorumTheMinorityStops(t *testing.T) {
 	name := named(t, playerKey, nodes[0], nodes[1])
 	d := depositor(t, name, nodes[0])
 	d.more(3)
+	filled(t, nodes)
 	cut(true, one, rest)
 	for closed := false; !closed; {
 		body, err := d.r.read()

@@ -82,7 +82,9 @@ type Node struct {
 	bulk       bulk
 	serving    chan struct{}
 	draining   atomic.Bool
-	degraded   atomic.Bool   // by the table in force
+	degraded   atomic.Bool // see condition
+	condition  condition
+	filling    filling
 	sent       atomic.Uint64 // envelopes to other nodes
 
 	ctx    context.Context // ends with Run
@@ -111,6 +113,7 @@ func New(opt Options) (*Node, error) {
 	n := &Node{opt: opt, log: opt.Log, serving: make(chan struct{}, maxQueries), copies: replica.NewStore(), gate: tally.NewGate()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.peers = newPeers(n)
+	n.filling.looks = make(chan looked, 1)
 	n.gateway = newGateway()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -139,8 +139,7 @@ func (n *Node) do(a ownership.Action) (later []func()) {
 
 // installed puts a table in force. It is called in order from one goroutine and must not block.
 func (n *Node) installed(t *shard.Table) {
-	on := t.Degraded()
-	was := n.degraded.Swap(on)
+	changed := n.judge(t)
 	n.installing.Lock() // so that a sum is by one table, and nothing is activated meanwhile
 	n.own.mu.Lock()
 	n.own.busy.Store(true) // before the router follows the table: the workers ask what runs here
@@ -151,14 +150,16 @@ func (n *Node) installed(t *shard.Table) {
 		f()
 	}
 	n.gateway.changed()
-	if on != was {
-		n.tellDegraded(on)
+	if changed {
+		n.tellDegraded()
 	}
 }
 
 // tick does what is due of moves and merges. It is called now and then.
 func (n *Node) tick(now time.Time) {
 	n.step(ownership.Tick{})
+	n.whole()
+	n.lookForBackups(now)
 	n.own.asides.forget(now.Add(-2 * ownership.HealFor))
 	n.own.mu.Lock()
 	clean := n.own.forked && !n.degraded.Load() && now.Sub(n.own.since) > ownership.HealFor

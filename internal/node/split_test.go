@@ -22,6 +22,19 @@ func cut(on bool, one, other []*running) {
 	}
 }
 
+// filled waits until all nodes know that all backups have everything.
+func filled(t *testing.T, nodes []*running) {
+	t.Helper()
+	eventually(t, 20*time.Second, "backups that have everything", func() bool {
+		for _, n := range nodes {
+			if !n.cluster.Filled(n.router.Table()) {
+				return false
+			}
+		}
+		return agreed(nodes, len(nodes))
+	})
+}
+
 // apart waits until each side has a table of its own.
 func apart(t *testing.T, sides ...[]*running) {
 	t.Helper()
@@ -45,7 +58,7 @@ func whole(t *testing.T, nodes []*running) {
 			return false
 		}
 		for _, n := range nodes {
-			if n.own.busy.Load() {
+			if n.own.busy.Load() || n.degraded.Load() {
 				return false
 			}
 		}
@@ -111,6 +124,7 @@ func TestBothSidesOfASplitKeepWhatTheyAcknowledged(t *testing.T) {
 			_ = d.r.c.Close()
 		}
 	}
+	filled(t, nodes)
 	cut(true, one, rest)
 	apart(t, one, rest)
 	for _, name := range players {
@@ -170,6 +184,7 @@ func TestOnlyOneSideHasAPartition(t *testing.T) {
 	name := named(t, playerKey, nodes[1], nodes[2])
 	d := depositor(t, name, nodes[0])
 	d.more(5)
+	filled(t, nodes)
 	cut(true, one, rest)
 	apart(t, one, rest)
 	if r, _ := d.r.call(99, "bank:", "balance", nil); r.Status != protocol.CodeUnavailable {
@@ -199,6 +214,7 @@ func TestANodeDiesWhileASplitHeals(t *testing.T) {
 		sum[name] += d.done
 		_ = d.r.c.Close()
 	}
+	filled(t, nodes)
 	cut(true, one, rest)
 	apart(t, one, rest)
 	defer func() {

@@ -220,6 +220,9 @@ func (p *Entity) Idle(*shard.Worker) bool {
 	return true
 }
 
+// BackedUp says that the backup has all that this player acknowledged.
+func (p *Entity) BackedUp() bool { return !p.kept() || p.o.BackedUp(p.d.Replica, p.key) }
+
 // Left implements shard.Entity.
 func (p *Entity) Left(*shard.Worker) {
 	p.o.Drop(p.d.Replica, p.key)

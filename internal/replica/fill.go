@@ -115,7 +115,7 @@ func (o *Outbox) begin(p *Policy, now time.Time, at place, whole func(*state.Cha
 	f.first, f.next, f.acked = o.seq+1, o.seq+1, o.seq
 	o.seq += uint64(f.cut.Pieces())
 	f.end = o.seq
-	o.backup, o.since, o.progress = at.backup, now, false
+	o.backup, o.since, o.progress, o.end = at.backup, now, false, f.end
 	return true
 }
 

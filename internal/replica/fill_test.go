@@ -183,3 +183,42 @@ func TestAStateThatIsTooLarge(t *testing.T) {
 		t.Fatal("still full")
 	}
 }
+
+// A backup has everything when it has confirmed all pieces of the whole state: not before, not by what an earlier backup said, and from
+// then on whatever is changed, because that waits for it.
+func TestBackedUp(t *testing.T) {
+	e, s := newEntity(t, table(1, nodeA, nodeB)), NewStore()
+	large(e, 50)
+	backed := func(want bool, when string) {
+		t.Helper()
+		if e.o.BackedUp(&e.p, key) != want {
+			t.Fatalf("%s: %v", when, !want)
+		}
+	}
+	e.message("joined", 1)
+	backed(false, "first pieces sent")
+	first := e.replicated()
+	for _, r := range first[:len(first)-1] {
+		s.Apply(&r)
+		e.ack(r)
+	}
+	backed(false, "some confirmed")
+	s.Apply(&first[len(first)-1])
+	e.ack(first[len(first)-1])
+	e.deliver(s)
+	backed(true, "all confirmed")
+	e.message("changed", 2)
+	backed(true, "a change is on its way, and waits")
+	e.deliver(s)
+	e.message("changed", 3)
+	late := e.replicated()
+	e.w.table = table(1, nodeA, nodeC)
+	backed(false, "another backup is named")
+	e.o.Again(&e.p, e.now, key, e.whole)
+	for _, r := range late {
+		e.ack(r) // of the backup before
+	}
+	backed(false, "the new one was sent the first pieces")
+	e.deliver(NewStore())
+	backed(true, "the new one has confirmed all")
+}

@@ -48,6 +48,7 @@ type Outbox struct {
 	seq      uint64 // the last number given, to a change or a piece of a whole state
 	last     uint64 // of the last change
 	acked    uint64
+	end      uint64          // of the last piece of the whole state that the backup was sent; before it has that, it has nothing
 	backup   envelope.NodeID // who gets the changes; what was lost on the way is found by its silence
 	progress bool            // it has answered since
 	since    time.Time       // when something began to wait, or the whole state was begun
@@ -315,6 +316,13 @@ func (o *Outbox) Deadline() (time.Time, bool) {
 		return at, true
 	}
 	return at, o.acked < o.seq
+}
+
+// BackedUp says that the backup which the table in force names has a complete copy: what it does not have is not acknowledged. It is for
+// entities with state.
+func (o *Outbox) BackedUp(p *Policy, key string) bool {
+	at := o.locate(p, key)
+	return at.mine && (at.backup.IsZero() || at.backup == o.backup && o.fill == nil && o.acked >= o.end)
 }
 
 // Drop tells the backup that the entity has left memory with no state. Nothing is sent again: an old copy of nothing does no

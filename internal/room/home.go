@@ -192,6 +192,9 @@ func (h *Home) Idle(*shard.Worker) bool {
 	return h.members.Len() == 0 && !h.kept && h.timers.Len() == 0 && h.calls.Len() == 0 && len(h.again) == 0 && len(h.rounds) == 0 && !h.o.Waits()
 }
 
+// BackedUp says that the backup has all that this room acknowledged.
+func (h *Home) BackedUp() bool { return h.Idle(nil) || h.o.BackedUp(h.d.Replica, h.key) }
+
 // Left implements shard.Entity.
 func (h *Home) Left(*shard.Worker) { h.o.Drop(h.d.Replica, h.key) }
 

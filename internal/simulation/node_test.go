@@ -334,6 +334,7 @@ func (n *node) sweep() {
 		n.arrives(func() {
 			n.gateway.sweep()
 			n.ostep(ownership.Tick{})
+			n.lookForBackups()
 			n.forget()
 		})
 		if !n.dead {
@@ -388,6 +389,8 @@ func (n *node) step(ev agreement.Event) {
 		case agreement.Emptied:
 			w.logf("%s places %d partitions anew, empty", n, a.Partitions)
 			w.check.emptied(n, a)
+		case agreement.Partial:
+			w.logf("%s gives %d partitions to backups that are not full", n, a.Partitions)
 		case agreement.Absorbed:
 			w.logf("%s absorbs the side of %v", n, a.Rival.Nodes)
 		case agreement.Refuse:

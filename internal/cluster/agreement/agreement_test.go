@@ -264,8 +264,9 @@ func TestSmallerTableYields(t *testing.T) {
 	union := *other
 	union.Term, union.Nodes, union.History = 6, append([]shard.NodeID{node(7)}, mine.Nodes...), []uint64{other.Hash}
 	c.tell(Received{node(7), union.Seal()}).want(1, 1, 2, 3)
-	union.Absorbed = []uint64{mine.Hash}
-	c.tell(Received{node(7), union.Seal()}).want(6, 7, 1, 2, 3)
+	taking := union
+	taking.Absorbed = []uint64{mine.Hash}
+	c.tell(Report{From: node(7), Position: PositionOf(taking.Seal()), Member: true}, Received{node(7), &taking}).want(6, 7, 1, 2, 3)
 }
 
 func TestTermGrowsAboveAllHeardOf(t *testing.T) {
@@ -346,5 +347,95 @@ func TestLeaveEndsAll(t *testing.T) {
 	c.want(1, 1, 2, 3)
 	if c.m.Waiting() == "" {
 		t.Error("it serves although it leaves")
+	}
+}
+
+// A backup that is not known to be full takes over from nobody who may live; and from who surely does not, with a word about it. What
+// is known holds as long as owner and backup stay, and from whomever it comes.
+func TestBackupThatIsNotFull(t *testing.T) {
+	run := func(know func(c *cast), gone ...Event) (nobody, partial int) {
+		c := three(t, Config{})
+		if know != nil {
+			know(c)
+		}
+		c.tell(gone...).pass(3500*time.Millisecond).want(2, 1, 3)
+		for p := range uint16(shard.Partitions) {
+			if _, ok := c.m.Table().OwnerOf(p); !ok {
+				nobody++
+			}
+		}
+		for _, a := range c.did {
+			if a, ok := a.(Partial); ok {
+				partial += a.Partitions
+			}
+		}
+		return nobody, partial
+	}
+	owned := 0
+	for p := range uint16(shard.Partitions) {
+		if o, _ := three(t, Config{}).m.Table().OwnerOf(p); o == node(2) {
+			owned++
+		}
+	}
+	all := func(c *cast, from int, hash uint64) Report {
+		r := Report{From: node(from), Position: Position{Term: 1, Coordinator: "gamed-1", Hash: hash}, Member: true}
+		for p := range uint16(shard.Partitions) {
+			r.Filled.Add(p)
+		}
+		return r
+	}
+	silent := []Event{LinkDown{ID: node(2)}, Lost{node(2)}, Report{From: node(3), Position: Position{Term: 1, Coordinator: "gamed-1"}, Member: true}}
+	dead := []Event{LinkDown{ID: node(2), Closed: true}, Refused{node(2)}}
+	for _, c := range []struct {
+		name            string
+		know            func(c *cast)
+		gone            []Event
+		nobody, partial int
+	}{
+		{"silent, not full", nil, silent, owned, 0},
+		{"dead, not full", nil, dead, 0, owned},
+		{"silent, full", func(c *cast) { c.tell(all(c, 2, c.m.Table().Hash)) }, silent, 0, 0},
+		{"silent, full as another says", func(c *cast) { c.tell(all(c, 3, c.m.Table().Hash)) }, silent, 0, 0},
+		{"silent, full by another table", func(c *cast) { c.tell(all(c, 2, 77)) }, silent, owned, 0},
+		{"dead, full", func(c *cast) { c.tell(all(c, 2, c.m.Table().Hash)) }, dead, 0, 0},
+	} {
+		if nobody, partial := run(c.know, c.gone...); nobody != c.nobody || partial != c.partial {
+			t.Errorf("%s: %d partitions are nobody's, %d go to backups that are not full, want %d and %d", c.name, nobody, partial, c.nobody, c.partial)
+		}
+	}
+}
+
+// What is known of a backup is carried to the next table where that changes nothing, and no further.
+func TestFilledIsCarried(t *testing.T) {
+	c := three(t, Config{})
+	before := c.m.Table()
+	ev := Filled{Table: before.Hash}
+	for p := range uint16(shard.Partitions) {
+		ev.Parts.Add(p)
+	}
+	c.tell(ev, Drain{true}).pass(2 * time.Second)
+	after, known := c.m.Table(), c.m.Filled()
+	if after.Hash == before.Hash {
+		t.Fatal("no other table")
+	}
+	kept := 0
+	for p := range uint16(shard.Partitions) {
+		b1, _ := before.BackupOf(p)
+		b2, _ := after.BackupOf(p)
+		same := before.PartTerm[p] == after.PartTerm[p] && b1 == b2
+		if known.Has(p) != same {
+			t.Fatalf("partition %d: the same %v, known %v", p, same, known.Has(p))
+		}
+		if same {
+			kept++
+		}
+	}
+	if kept == 0 || kept == shard.Partitions {
+		t.Fatal("nothing to see", kept)
+	}
+	skipped := *after
+	skipped.History = append([]uint64{99}, after.History...)
+	if got := carry(before, skipped.Seal(), &ev.Parts); !got.Empty() {
+		t.Error("something is known although a table was missed")
 	}
 }

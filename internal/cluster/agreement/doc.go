@@ -12,7 +12,8 @@
 //     or take its side in. When two sides of a split meet, the coordinator of the larger table makes one table of both, which
 //     names for each partition who has the other side's state; until it comes, the smaller side goes on with its own.
 //   - Never from nothing: a partition that neither its owner nor its backup can serve is nobody's until one of them comes back
-//     in the same life, or both are surely gone.
+//     in the same life, or both are surely gone. A backup that is not known to have everything yet (see Filled) cannot serve as long
+//     as the owner may live: he has what it has not. So it is with an owner to whom the partition was still on its way.
 //   - A node enters the table only with a working mesh link to the coordinator. It leaves the table when it said so, or when
 //     it is gone (see the method gone). A node whose link to us is down while another member still has one is not gone: one
 //     dead link between two live nodes moves nothing.

@@ -15,7 +15,9 @@ type draft struct {
 	theirs    []shard.NodeID
 	repair    bool     // it moves nothing for balance
 	kept      []uint16 // index into the nodes of old → of the new table
-	emptied   int      // partitions placed anew although somebody had them
+	partial   int      // partitions given to backups that may not have everything
+	partialOf []shard.NodeID
+	emptied   int // partitions placed anew although somebody had them
 	lost      []shard.NodeID
 	forgotten []shard.NodeID
 }
@@ -29,7 +31,8 @@ type holders struct {
 
 // plan makes the next table, or nil when it would say nothing new. If an owner is gone it repairs only: lost partitions go to
 // their backups, missing backups are named anew, all else stays. Otherwise everything goes to its place. A partition that has
-// neither owner nor backup is nobody's until one of them comes back, or both are surely gone: see the package comment.
+// neither owner nor backup is nobody's until one of them comes back, or both are surely gone; so is one whose backup is not full,
+// while the owner may live: see the package comment.
 // With rival it takes in the other side of a split, and moves nothing either. With bump every fencing token grows.
 func (m *Machine) plan(members []shard.NodeID, rival *shard.Table, term uint64, bump bool) *draft {
 	d := &draft{Table: shard.Empty(), m: m, old: m.table, rival: rival}
@@ -108,8 +111,16 @@ func (d *draft) keep(i uint16) uint16 {
 func (d *draft) holders(p int) holders {
 	h := holders{owner: d.keep(d.old.Owner[p]), backup: d.keep(d.old.Backup[p])}
 	h.lastOwner, h.lastBackup = last(d.old, uint16(p))
+	if from, silent := d.onItsWay(uint16(p)); silent && h.owner != shard.None {
+		h = holders{owner: shard.None, backup: shard.None, lastOwner: from}
+	}
+	if h.owner == shard.None && d.unfilled(d.old, uint16(p)) {
+		h.backup, h.lastBackup = shard.None, shard.NodeID{}
+	}
 	if h.owner == shard.None {
-		h.owner, h.backup = h.backup, shard.None
+		if h.owner, h.backup = h.backup, shard.None; h.owner != shard.None {
+			d.promote(uint16(p))
+		}
 	}
 	r := holders{owner: shard.None, backup: shard.None}
 	if d.rival != nil {
@@ -148,6 +159,9 @@ func (d *draft) rivals(p uint16) holders {
 	}
 	r := holders{owner: from(d.rival.OwnerOf(p)), backup: from(d.rival.BackupOf(p))}
 	r.lastOwner, r.lastBackup = last(d.rival, p)
+	if d.unfilled(d.rival, p) {
+		r.backup, r.lastBackup = shard.None, shard.NodeID{}
+	}
 	if o, ok := d.rival.OwnerOf(p); r.owner == shard.None && (!ok || d.at(o) == shard.None) {
 		r.owner, r.backup = r.backup, shard.None
 	}
@@ -181,6 +195,10 @@ func (d *draft) awaited(p int, h holders) bool {
 func (d *draft) empty(h holders) {
 	if h.lastOwner.IsZero() && h.lastBackup.IsZero() && d.old.Term == 0 {
 		return // the first table
+	}
+	if h.lastBackup.IsZero() && len(d.Nodes) > 1 { // his backup was not full, or is in another's hands by now
+		d.part(h.lastOwner)
+		return
 	}
 	d.emptied++
 	for _, id := range []shard.NodeID{h.lastOwner, h.lastBackup} {

@@ -69,6 +69,7 @@ type Report struct {
 	Contested bool          // the table has a fencing token below one that this node knows, or the same for another owner
 	InForce   bool          // quorum: a majority has the table, and the leases of those it left out have ended
 	Fence     time.Duration // quorum: how long leases may still run that it backed, of nodes that its table left out
+	Filled    shard.PartSet // whose backups, by the table of Position, are known to have everything
 	Links     []uint64      // boot ids of the nodes it has working links to
 	Draining  bool
 	Sent      time.Duration // when we sent the heartbeat that this answers, on the clock of Step; 0: it answers none
@@ -85,6 +86,14 @@ type Asked struct{ From shard.NodeID }
 
 // Left says that a node takes its leave for good; nothing of this life will come again.
 type Left struct{ ID shard.NodeID }
+
+// Filled says that backups have everything: of these partitions, which this node owns by the table with this hash, every entity
+// has a complete copy on the backup, and no change is acknowledged before it is there too. That holds until the table names
+// another owner or backup.
+type Filled struct {
+	Table uint64
+	Parts shard.PartSet
+}
 
 // Drain says whether this node wants to own nothing.
 type Drain struct{ On bool }
@@ -106,6 +115,7 @@ func (Report) event()   {}
 func (Received) event() {}
 func (Asked) event()    {}
 func (Left) event()     {}
+func (Filled) event()   {}
 func (Drain) event()    {}
 func (Leave) event()    {}
 func (Forget) event()   {}
@@ -144,6 +154,13 @@ type Emptied struct {
 	Nodes      []shard.NodeID // who had it last
 }
 
+// Partial says that this node made a table that gives partitions to backups which may not have everything, because those who had
+// it are surely gone. The new owners ask everybody for copies.
+type Partial struct {
+	Partitions int
+	Nodes      []shard.NodeID // who had everything
+}
+
 // Forgotten says that a table made by this node no longer waits for a missing node, as Forget wanted.
 type Forgotten struct{ ID shard.NodeID }
 
@@ -161,5 +178,6 @@ func (Lease) action()     {}
 func (Probe) action()     {}
 func (Absorbed) action()  {}
 func (Emptied) action()   {}
+func (Partial) action()   {}
 func (Forgotten) action() {}
 func (Refuse) action()    {}

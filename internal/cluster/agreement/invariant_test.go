@@ -115,6 +115,9 @@ func (s *sim) checkHolders(old, t *shard.Table) {
 		owner, backup := last(old, p)
 		_, owned := old.OwnerOf(p)
 		rival, healed := t.RivalOf(p)
+		if p%sampled == 0 {
+			s.checkFull(old, t, p, is)
+		}
 		switch {
 		case is == owner, is == backup && !(owned && t.Has(owner)):
 			continue
@@ -130,6 +133,55 @@ func (s *sim) checkHolders(old, t *shard.Table) {
 				return
 			}
 		}
+	}
+}
+
+// checkFull: who takes a partition over as backup, of this side or of the one that t takes in, has everything, or the owner is surely
+// gone.
+func (s *sim) checkFull(old, t *shard.Table, p uint16, is shard.NodeID) {
+	for _, u := range []*shard.Table{old, s.took(t)} {
+		if u == nil {
+			continue
+		}
+		owner, owned := u.OwnerOf(p)
+		backup, _ := u.BackupOf(p)
+		rival, _ := t.RivalOf(p)
+		lives := slices.Contains(t.Missing, shard.Missing{ID: owner})
+		if owned && lives && (is == backup && u == old || rival == backup) && !s.full(u, p) {
+			s.fail("partition %d goes to %s or is merged with %s, and %s, who is silent, had not filled it", p, is, rival, owner)
+		}
+	}
+}
+
+// took is the table of the other side that t takes in, or nil.
+func (s *sim) took(t *shard.Table) *shard.Table {
+	if len(t.Absorbed) == 0 {
+		return nil
+	}
+	return s.byHash[t.Absorbed[0]]
+}
+
+// full says whether the owner of a partition had filled the backup in truth, by this table or one before it with the same two.
+func (s *sim) full(t *shard.Table, p uint16) bool {
+	for {
+		if said := s.said[t.Hash]; said != nil && said.Has(p) {
+			return true
+		}
+		if len(t.History) == 0 {
+			return false
+		}
+		old := s.byHash[t.History[0]]
+		if old == nil || old.PartTerm[p] != t.PartTerm[p] {
+			return false
+		}
+		o1, _ := old.OwnerOf(p)
+		o2, _ := t.OwnerOf(p)
+		b1, _ := old.BackupOf(p)
+		b2, _ := t.BackupOf(p)
+		if o1 != o2 || b1 != b2 {
+			return false
+		}
+		t = old
 	}
 }
 

@@ -79,6 +79,8 @@ type Machine struct {
 	forgotten map[shard.NodeID]time.Duration // lives given up by an operator, and since when
 	rivals    map[uint64]*shard.Table        // tables of other sides of a split, by hash
 	apart     time.Duration                  // since when a node of another side is linked; 0: none is
+	filled    shard.PartSet                  // see Filled
+	from      map[uint16][]shard.NodeID      // see follow
 	healed    bool                           // the table installed was made here and takes another side in
 	force     force
 	lease     lease
@@ -97,7 +99,7 @@ func New(cfg Config) *Machine {
 		cfg.Place = placement.Compute
 	}
 	m := &Machine{cfg: cfg, self: cfg.Self, table: shard.Empty(), peers: map[shard.NodeID]*peer{},
-		forgotten: map[shard.NodeID]time.Duration{}, rivals: map[uint64]*shard.Table{}}
+		forgotten: map[shard.NodeID]time.Duration{}, from: map[uint16][]shard.NodeID{}, rivals: map[uint64]*shard.Table{}}
 	m.force.whole = true
 	return m
 }
@@ -114,7 +116,7 @@ func (m *Machine) Served() bool { return m.served }
 // Report is what this node says of itself, but for what its shell knows: links and draining.
 func (m *Machine) Report() Report {
 	r := Report{From: m.self, Position: PositionOf(m.table), Member: m.Member(), Contested: m.tokens.contested, InForce: m.force.whole && m.force.committed,
-		Fence: max(m.force.until-m.now, 0)}
+		Filled: m.filled, Fence: max(m.force.until-m.now, 0)}
 	if m.overtaken() {
 		r.Ahead = m.ahead.Hash
 	}
@@ -154,6 +156,8 @@ func (m *Machine) Step(now time.Duration, ev Event) []Action {
 		p := m.peer(ev.ID)
 		p.left, m.changed = true, m.now
 		m.end(p)
+	case Filled:
+		m.fill(ev.Table, &ev.Parts)
 	case Drain:
 		m.draining = ev.On
 	case Leave:
@@ -205,6 +209,9 @@ func (m *Machine) install(t *shard.Table) {
 	before := m.table
 	m.enforce(before, t)
 	m.table, m.installed, m.healed = t, m.now, false
+	full := m.filled
+	m.filled = carry(before, t, &full)
+	m.follow(before, t, &full)
 	m.pending = pending{}
 	m.judgeForce()
 	m.tokens.learn(t)

@@ -26,6 +26,7 @@ type peer struct {
 	ahead     uint64
 	contested bool
 	inForce   bool
+	filled    shard.PartSet // by the table of position
 	readyAt   time.Duration // quorum: when the leases that it backed have ended, as of its last report
 	answered  time.Duration // when the last heartbeat that it answered was sent
 	backed    time.Duration // quorum: the same of the last answer that backs this node's lease
@@ -118,7 +119,8 @@ func (m *Machine) report(ev Report) {
 		m.changed = m.now
 	}
 	p.reported, p.position, p.contested, p.draining = true, ev.Position, ev.Contested, ev.Draining
-	p.last = ev.Position.Hash
+	p.last, p.filled = ev.Position.Hash, ev.Filled
+	m.fill(ev.Position.Hash, &ev.Filled)
 	p.belongs, p.ahead, p.inForce, p.readyAt = ev.Member, ev.Ahead, ev.InForce, m.now+max(ev.Fence, 0)
 	p.links = append(p.links[:0], ev.Links...)
 	if ev.Sent > p.answered && ev.Sent <= m.now {

@@ -111,6 +111,9 @@ func (m *Machine) bring(d *draft) {
 	if len(d.lost) > 0 {
 		m.out = append(m.out, Emptied{d.emptied, d.lost})
 	}
+	if d.partial > 0 {
+		m.out = append(m.out, Partial{d.partial, d.partialOf})
+	}
 	for _, id := range d.forgotten {
 		delete(m.forgotten, id)
 		m.out = append(m.out, Forgotten{id})

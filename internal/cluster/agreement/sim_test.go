@@ -15,6 +15,7 @@ import (
 // sim is a cluster under one seed: one heap of events, a model of links and of gossip, and a machine for each life of a node.
 type sim struct {
 	rnd    *rand.Rand
+	slow   *rand.Rand // how long backups take to be full
 	now    time.Duration
 	queue  events
 	seq    int
@@ -27,13 +28,16 @@ type sim struct {
 	tables map[string]uint64 // proposer and term → hash
 	made   int
 
+	byHash map[uint64]*shard.Table
+	said   map[uint64]*shard.PartSet // by table: the backups that are full in truth
+
 	quiet bool                  // faults are over
 	still bool                  // no chance: every delay is the shortest; and leases are told
 	given map[shard.NodeID]bool // lives that an operator gave up
 
-	healed, emptied int
-	trace           []string
-	failed          string
+	healed, emptied, partial int
+	trace                    []string
+	failed                   string
 }
 
 type life struct {
@@ -72,8 +76,8 @@ func (e *events) Pop() any {
 
 func newSim(seed uint64, cfg Config, slots int) *sim {
 	cfg.Place = remembered
-	return &sim{rnd: rand.New(rand.NewPCG(seed, 1)), lives: make([]*life, slots), cut: map[[2]int]bool{}, cfg: cfg,
-		tables: map[string]uint64{}, given: map[shard.NodeID]bool{}}
+	return &sim{rnd: rand.New(rand.NewPCG(seed, 1)), slow: rand.New(rand.NewPCG(seed, 2)), lives: make([]*life, slots), cut: map[[2]int]bool{}, cfg: cfg,
+		tables: map[string]uint64{}, byHash: map[uint64]*shard.Table{}, said: map[uint64]*shard.PartSet{}, given: map[shard.NodeID]bool{}}
 }
 
 // remembered is placement.Compute with a memory, which a pure function may have.
@@ -237,6 +241,7 @@ func (s *sim) step(l *life, ev Event) {
 		switch a := a.(type) {
 		case Install:
 			s.installed(l, a.Table, given.Table != a.Table)
+			s.fills(l, a.Table)
 		case Send:
 			if o := s.find(a.To); o != nil {
 				s.send(l, o, Received{l.id, a.Table})
@@ -263,6 +268,9 @@ func (s *sim) step(l *life, ev Event) {
 		case Emptied:
 			s.logf("%s places %d partitions anew, lost with %v", l.id, a.Partitions, a.Nodes)
 			s.emptied++
+		case Partial:
+			s.logf("%s gives %d partitions to backups that are not full, without %v", l.id, a.Partitions, a.Nodes)
+			s.partial++
 		case Forgotten:
 			s.logf("%s forgets %s", l.id, a.ID)
 		case Refuse:
@@ -270,6 +278,38 @@ func (s *sim) step(l *life, ev Event) {
 				s.fail("%s refused %s: %s", l.id, a.From, a.Why)
 			}
 		}
+	}
+}
+
+// fills has a node fill the backups of what it owns by a table, some sooner than others.
+func (s *sim) fills(l *life, t *shard.Table) {
+	s.byHash[t.Hash] = t
+	for half := range uint16(2) {
+		done := func() {
+			if l.dead || l.m.Table() != t {
+				return
+			}
+			said := s.said[t.Hash]
+			if said == nil {
+				said = &shard.PartSet{}
+				s.said[t.Hash] = said
+			}
+			ev := Filled{Table: t.Hash}
+			for p := half; p < shard.Partitions; p += 2 {
+				if o, _ := t.OwnerOf(p); o == l.id {
+					ev.Parts.Add(p)
+				}
+			}
+			said.AddAll(&ev.Parts)
+			s.step(l, ev)
+		}
+		s.after(200*time.Millisecond+time.Duration(s.slow.Int64N(int64(time.Second))), func() {
+			if l.paused {
+				l.held = append(l.held, done)
+			} else {
+				done()
+			}
+		})
 	}
 }
 

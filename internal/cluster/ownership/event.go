@@ -134,7 +134,7 @@ type SetAside struct {
 // Retire says that other nodes own and back up partitions: copies are kept for a while only.
 type Retire struct{ Parts []uint16 }
 
-// Hold says that nobody owns partitions: copies stay until somebody does.
+// Hold says that nobody owns partitions, or that this node is their backup anew: copies stay.
 type Hold struct{ Parts []uint16 }
 
 // Keep says that the copy which the event brought is to be kept: with the partition's copies, or with the rival ones of its term.
