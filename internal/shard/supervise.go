@@ -17,28 +17,47 @@ const workerLabel = "worker"
 // dies again and again rests for a time that doubles, in which its callers are told that it is busy.
 func (ws *Workers) supervise(w *Worker) {
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(workerLabel, w.label())))
+	ended := false
+	defer func() {
+		if !ended { // a handler ended the goroutine: the worker gets another
+			ws.wg.Go(func() {
+				w.died()
+				ws.supervise(w)
+			})
+		}
+	}()
 	for !w.live() {
-		w.restarts.Add(1)
-		now := time.Now()
-		if !w.deaths.Panicked(now) {
-			continue
-		}
-		if ws.opt.Exhausted != nil && w.ownKey == "" {
-			ws.opt.Exhausted(ws.nameOf(w), w.deaths.Until())
-		}
-		w.pause(w.deaths.Left(now))
+		w.died()
 	}
+	ended = true
+}
+
+// died counts a death. It returns when the worker may go on.
+func (w *Worker) died() {
+	w.restarts.Add(1)
+	now := time.Now()
+	if !w.deaths.Panicked(now) {
+		return
+	}
+	if f := w.all.opt.Exhausted; f != nil && w.ownKey == "" {
+		f(w.all.nameOf(w), w.deaths.Until())
+	}
+	w.pause(w.deaths.Left(now))
 }
 
 // live runs the worker. False: it died.
 func (w *Worker) live() (ended bool) {
 	defer func() {
 		w.claims.rest()
-		if cause := recover(); cause != nil {
-			w.cur = nil
-			w.dead(actor.DeadLetter{What: "worker " + w.all.nameOf(w)}, cause)
-			ended = false
+		if ended {
+			return
 		}
+		w.cur = nil
+		cause := recover()
+		if cause == nil {
+			cause = "a handler ended its goroutine"
+		}
+		w.dead(actor.DeadLetter{What: "worker " + w.all.nameOf(w)}, cause)
 	}()
 	w.run()
 	return true

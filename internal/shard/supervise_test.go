@@ -2,12 +2,14 @@ package shard
 
 import (
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gamed/internal/actor"
+	"gamed/internal/envelope"
 )
 
 // mortal makes workers die, outside of every handler, whenever the number is above 0; it is counted down.
@@ -119,6 +121,33 @@ func TestAWorkerPastItsIntensityRests(t *testing.T) {
 		if err := ws.Post(asks("player/ann", 3)); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// A handler that ends its goroutine ends the worker; another goroutine goes on in its place.
+func TestAHandlerThatEndsItsGoroutine(t *testing.T) {
+	everyDispatch(t, func(t *testing.T, d Dispatch) {
+		synctest.Test(t, func(t *testing.T) {
+			tr := newTrace()
+			tr.handle = func(_ *Worker, _ *probe, e *envelope.Envelope) {
+				if e.Ref == 13 {
+					runtime.Goexit()
+				}
+			}
+			ws := NewWorkers(tr.options(d))
+			defer ws.Close()
+			for i := range 10 {
+				e := message("player/ann")
+				if i == 3 {
+					e.Ref = 13
+				}
+				_ = ws.Post(e)
+			}
+			synctest.Wait()
+			if n, l := count(t, ws, "player/ann"), tr.dead(); n != 10 || len(l) != 1 || l[0].Cause != "a handler ended its goroutine" {
+				t.Fatalf("count %d, letters %+v", n, l)
+			}
+		})
 	})
 }
 
