@@ -173,6 +173,19 @@ func (n *simNode) table(t *shard.Table) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tables = append(n.tables, simTable{time.Now(), t})
+	time.AfterFunc(fillTime, func() { n.SetFilled(t.Hash, ownedBy(t, n.self)) })
+}
+
+// fillTime is how long a new backup takes to be full. Nothing is really sent to it here.
+const fillTime = 200 * time.Millisecond
+
+func ownedBy(t *shard.Table, id shard.NodeID) (parts shard.PartSet) {
+	for p := range uint16(shard.Partitions) {
+		if o, ok := t.OwnerOf(p); ok && o == id {
+			parts.Add(p)
+		}
+	}
+	return parts
 }
 
 func (n *simNode) event(e Event) {
