@@ -45,7 +45,10 @@ const (
 )
 
 // watchdog looks at all workers from outside. What they run costs them nothing but the claims that they make anyway.
+//
+// It has a clock of its own, which does not go on while the process is stopped or has no processor: that is no handler's fault.
 type watchdog struct {
+	clock time.Time
 	stack time.Time // when the last one was taken
 	round uint64
 
@@ -66,7 +69,9 @@ type sight struct {
 // watch looks until the workers are closed.
 func (d *watchdog) watch(ws *Workers) {
 	d.seen = map[*Worker]*sight{}
-	timer := time.NewTimer(watchEvery)
+	every, last := watchEvery, time.Now()
+	d.clock = last
+	timer := time.NewTimer(every)
 	defer timer.Stop()
 	for {
 		select {
@@ -74,16 +79,25 @@ func (d *watchdog) watch(ws *Workers) {
 			return
 		case <-timer.C:
 		}
+		now := time.Now()
+		d.advance(now.Sub(last), every)
+		last = now
 		all := ws.all()
 		d.round++
 		for _, w := range all {
-			d.look(time.Now(), w)
+			d.look(d.clock, w)
 		}
 		d.mu.Lock()
 		maps.DeleteFunc(d.seen, func(_ *Worker, s *sight) bool { return s.round != d.round }) // it has ended
 		d.mu.Unlock()
-		timer.Reset(watchEvery * time.Duration(1+len(all)/lookAt))
+		every = watchEvery * time.Duration(1+len(all)/lookAt)
+		timer.Reset(every)
 	}
+}
+
+// advance moves the clock on by what has passed since the last looks, which were to be so far apart.
+func (d *watchdog) advance(passed, every time.Duration) {
+	d.clock = d.clock.Add(min(passed, 4*every))
 }
 
 // all are the workers of this moment.

@@ -146,6 +146,27 @@ func TestBlockedTimersAndTasks(t *testing.T) {
 	})
 }
 
+// The process was stopped for eight seconds amid a handler: the handler is not to blame.
+func TestAStoppedProcessIsNoSlowHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrace()
+		tr.handle = sleepy
+		ws := NewWorkers(tr.options(Single))
+		ws.Close() // its own watchdog is not needed
+		d := &watchdog{seen: map[*Worker]*sight{}, clock: time.Now()}
+		w := ws.workers[0]
+		w.claims.begin(nil)
+		w.claims.next()
+		for _, passed := range []time.Duration{watchEvery, 8 * time.Second, watchEvery} {
+			d.advance(passed, watchEvery)
+			d.look(d.clock, w)
+		}
+		if l := tr.late(); len(l) != 1 || l[0].Level != actor.Slow || l[0].For != 5*watchEvery {
+			t.Fatalf("told %+v", l)
+		}
+	})
+}
+
 // One stack a second is enough, however many handlers are slow.
 func TestStacksAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
