@@ -277,8 +277,18 @@ func (p *Entity) expire(w *shard.Worker) {
 		i++
 	}
 	if s.conn == 0 && !s.expires.IsZero() && !s.expires.After(now) {
+		if p.outOfSight(s.node) {
+			s.expires = now.Add(p.d.SessionTTL)
+			return
+		}
 		p.end(w)
 	}
+}
+
+// outOfSight says whether a gateway fell silent and may live on the other side of a split, with the client's socket still open: his
+// session does not expire until it is back, or known to be dead.
+func (p *Entity) outOfSight(gateway envelope.NodeID) bool {
+	return slices.ContainsFunc(p.d.Replica.Router.Table().Missing, func(m shard.Missing) bool { return m.ID == gateway && !m.Dead })
 }
 
 func (p *Entity) sessionDeadline() (at time.Time, ok bool) {

@@ -228,6 +228,33 @@ func TestASessionOutlivesItsSocketByTheTTL(t *testing.T) {
 	})
 }
 
+// The client may be connected on the other side of a split, where nobody says that his session ended.
+func TestASessionOfASilentGatewayOutlivesASplit(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		w := r.hello(1, "")
+		r.joinRoom(1, 1, w.Session, "probe:a")
+		gateway := func(m ...shard.Missing) {
+			next := tableOf(here, backup)
+			next.Term, next.Missing = r.Table().Term+1, m
+			next.Seal()
+			r.mu.Lock()
+			r.table = next
+			r.mu.Unlock()
+			r.entity(func(w *shard.Worker, p *Entity) { p.Rebase(w, func(n envelope.NodeID) bool { return n != far }) })
+		}
+		gateway(shard.Missing{ID: far})
+		time.Sleep(10 * time.Minute)
+		if r.metrics.Live() != 1 {
+			t.Fatal("the session ended while its gateway may live")
+		}
+		gateway(shard.Missing{ID: far, Dead: true})
+		time.Sleep(2*time.Minute + time.Second)
+		if r.metrics.Live() != 0 {
+			t.Fatal("the session of a dead gateway did not end")
+		}
+	})
+}
+
 func TestByeEndsTheSession(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		w := r.hello(1, "")
