@@ -50,7 +50,7 @@ func TestSimAllRestart(t *testing.T) {
 			t.Run(name+map[bool]string{true: ", power cut"}[felled], func(t *testing.T) {
 				simulate(t, func(w *world) {
 					w.form(5, nil)
-					time.Sleep(3 * time.Minute)
+					time.Sleep(5 * time.Second)
 					before := w.nodes[0].Table()
 					for i := range w.nodes {
 						if felled {
@@ -59,6 +59,7 @@ func TestSimAllRestart(t *testing.T) {
 							w.kill(i)
 						}
 					}
+					time.Sleep(5 * time.Minute) // first terms grow once a minute
 					for _, i := range order {
 						w.start(i, 5, nil)
 						time.Sleep(50 * time.Millisecond)
@@ -87,7 +88,7 @@ func TestSimDeath(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(w *world) {
 				w.form(5, nil)
-				time.Sleep(time.Minute)
+				time.Sleep(10 * time.Second)
 				before, began := w.live()[1].Table(), time.Now()
 				gone := w.nodes[c.node].self
 				if c.fell {
@@ -105,7 +106,7 @@ func TestSimDeath(t *testing.T) {
 						t.Fatalf("partition %d: owner %v, backup %v, then owner %v", p, was, heir, is)
 					}
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(20 * time.Second)
 				again := w.start(c.node, 5, nil)
 				w.within(5*time.Second, "the new life in the table", w.whole)
 				w.within(10*time.Second, "partitions in place", w.placed)

@@ -79,7 +79,7 @@ func (c *chaos) calm() {
 // Whatever happened: when it ends there is one table of all who run, soon; terms only grew; under quorum no two ever acted as
 // owners of one partition.
 func TestSimChaos(t *testing.T) {
-	seeds := uint64(3)
+	seeds := uint64(2)
 	if h := simHours(); h > 0 {
 		seeds = uint64(50 * h)
 	}

@@ -87,7 +87,7 @@ func TestSimLinkFails(t *testing.T) {
 				if c.found {
 					t.Logf("found after %v", w.within(3*time.Second, "end of the link on both sides", func() bool { return !a.linkOf(b) && !b.linkOf(a) }))
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(30 * time.Second)
 				for _, n := range w.live() {
 					tables := n.tablesSince(began)
 					if moved, _ := moves(tables); moved > 0 || len(tables) > 1 {
@@ -156,7 +156,7 @@ func TestSimNodeCutOff(t *testing.T) {
 				t.Logf("table of the rest after %v", w.within(4*time.Second, "table of the rest", func() bool { return oneTable(rest...) }))
 				t.Logf("of the one after %v", w.within(5*time.Second, "table of the one", func() bool { return oneTable(w.nodes[2]) }))
 				settled := time.Now()
-				time.Sleep(2 * time.Minute)
+				time.Sleep(40 * time.Second)
 				for _, n := range w.live() {
 					if tables := n.tablesSince(settled.Add(10 * time.Second)); len(tables) > 1 {
 						t.Errorf("%s: %d tables while nothing changed", n.self, len(tables)-1)

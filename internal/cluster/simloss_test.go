@@ -30,7 +30,7 @@ func TestSimLoss(t *testing.T) {
 				w.form(5, nil)
 				w.net.become(rain)
 				began := time.Now()
-				time.Sleep(quietTime(5 * time.Minute))
+				time.Sleep(quietTime(2 * time.Minute))
 				downs := 0
 				for _, n := range w.live() {
 					tables := n.tablesSince(began)
@@ -102,13 +102,13 @@ func TestSimHeavyLoss(t *testing.T) {
 		stop := w.talk()
 		began := time.Now()
 		w.net.become(weather{delay: 10 * time.Millisecond, jitter: 100 * time.Millisecond, loss: 0.3, double: 0.1, late: 0.2})
-		time.Sleep(min(quietTime(5*time.Minute), time.Hour))
+		time.Sleep(min(quietTime(2*time.Minute), time.Hour))
 		w.net.become(weather{delay: time.Millisecond, jitter: time.Millisecond})
 		t.Logf("one table %v after the storm", w.within(15*time.Second, "one table", w.whole))
 		stop()
 		w.within(20*time.Second, "partitions in place", w.placed)
 		w.checkOrder()
-		w.checkTalk(500)
+		w.checkTalk(200)
 		for _, n := range w.live() {
 			tables := n.tablesSince(began)
 			moved, _ := moves(tables)
