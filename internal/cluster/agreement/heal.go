@@ -7,13 +7,14 @@ import (
 )
 
 // foreign says whether a linked peer serves on another side of a split, with a table that is no newer than ours. One that the
-// table installed takes in has some time to install it; if it misses that, it is taken in anew.
+// table installed takes in has some time to install it; if it misses that, it is taken in anew. One whose side was taken in
+// without it comes with what it did since: were it to join as a newcomer, others would give it partitions, over its own.
 func (m *Machine) foreign(p *peer) bool {
 	t := m.table
 	switch {
 	case !p.linked, !p.reported, p.left, !p.belongs, p.position.Term == 0, t.Term == 0, !m.Member(), p.position.newer(PositionOf(t)):
 		return false
-	case slices.Contains(t.Absorbed, p.position.Hash):
+	case t.Has(p.id) && slices.Contains(t.Absorbed, p.position.Hash):
 		return m.now-m.installed >= healedMax
 	}
 	return p.position.Hash != t.Hash && !slices.Contains(t.History, p.position.Hash)
