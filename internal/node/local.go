@@ -127,6 +127,8 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 	case e.Term < t.PartTerm[e.Part], l.n.router.Owns(e.Part): // of an owner that was replaced
 		l.n.moves.stale.WithLabelValues("change").Inc()
 		return
+	case ownership.TooEarly(t, l.n.router.Self(), from, e.Part, e.Term):
+		return
 	}
 	if !l.n.copies.Apply(e) {
 		return // a gap: the owner sends the whole state again
