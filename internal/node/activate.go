@@ -33,14 +33,16 @@ func (n *Node) activated(a ownership.Activate) (later []func()) {
 	if !wanted {
 		return nil
 	}
+	fork := a.Fork && n.opt.Config.Policy != cluster.Quorum // there only one side acts
 	if a.Take {
-		n.take(a.Part, a.Fork && n.opt.Config.Policy != cluster.Quorum) // there only one side acts
+		n.take(a.Part, fork)
 	}
 	for _, term := range a.Merge {
 		n.merge(a.Part, term)
 	}
 	faultPoint("restored")
 	n.own.mu.Lock()
+	n.own.forked = n.own.forked || fork
 	later = n.locked(ownership.Active{Part: a.Part, Round: a.Round})
 	n.own.mu.Unlock()
 	faultPoint("active")

@@ -84,6 +84,8 @@ func (m *Machine) overdue() {
 			return
 		}
 		if !a.runs && !a.gone && !a.here && a.gather == 0 && (m.quiet(a, a.from) || !a.from.IsZero() && !m.table.Has(a.from)) {
+			// Whoever is in the table and gave nothing may have another one, and go on.
+			a.fork = a.fork || a.from.IsZero() || m.table.Has(a.from) || mayLive(m.table, a.from)
 			lost = append(lost, p)
 		}
 		for i := range a.rivals {

@@ -135,7 +135,7 @@ func (m *Machine) gain(c *change, p uint16) {
 	case a != nil && !a.gone:
 		a.pass, a.since, a.next = false, m.now, nil
 		// Its giver never heard of the move, it may be, and goes on: what is made from copies instead is another life.
-		a.fork = a.fork || !a.runs && !a.here && c.mayLive(a.from)
+		a.fork = a.fork || !a.runs && !a.here && mayLive(c.t, a.from)
 		if !a.runs && !a.here && a.gather == 0 && !c.alive[a.from] {
 			c.gather = append(c.gather, p)
 		}
@@ -149,7 +149,7 @@ func (m *Machine) gain(c *change, p uint16) {
 		}
 	default:
 		a = m.await(p)
-		a.fork = c.splitFrom(m.self, p)
+		a.fork = c.splitFrom(m.self, p) || c.skipped // whoever had it by a table that this node never saw may go on
 		if u := m.union; u != nil && m.now-m.healedAt < HealFor && m.merged[p] < u.PartTerm[p] {
 			if _, ok := u.RivalOf(p); ok { // the owner before may not have merged it all; what he had merged is not merged again
 				a.rivals = append(a.rivals, rival{term: u.PartTerm[p]})
@@ -185,7 +185,7 @@ func (m *Machine) unsure(c *change, p uint16) bool {
 	return !c.wasBackup(m.self, p)
 }
 
-// splitFrom says whether the owner before may live, unseen, and go on.
+// splitFrom says whether the owner before, as far as this node knows him, may live, unseen, and go on.
 func (c *change) splitFrom(self shard.NodeID, p uint16) bool {
 	before, had := c.old.OwnerOf(p)
 	if !had {
@@ -195,10 +195,10 @@ func (c *change) splitFrom(self shard.NodeID, p uint16) bool {
 		}
 		before = last.ID
 	}
-	return before != self && c.mayLive(before)
+	return before != self && mayLive(c.t, before)
 }
 
-// mayLive says whether a node is missing and not surely gone.
-func (c *change) mayLive(id shard.NodeID) bool {
-	return slices.ContainsFunc(c.t.Missing, func(x shard.Missing) bool { return x.ID == id && !x.Dead })
+// mayLive says whether a node is missing in a table and not surely gone.
+func mayLive(t *shard.Table, id shard.NodeID) bool {
+	return slices.ContainsFunc(t.Missing, func(x shard.Missing) bool { return x.ID == id && !x.Dead })
 }
