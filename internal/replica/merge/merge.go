@@ -99,7 +99,8 @@ func Begin(base, mine, theirs state.Sections, differ func(a, b state.Sections) b
 	s := &Sides{Base: base, Mine: mine, Theirs: theirs, Report: &Merged{Winner: Mine}, Won: mine, Lost: theirs}
 	changed, theyChanged := differ(base, mine), differ(base, theirs)
 	if base == nil && !differ(mine, theirs) {
-		changed, theyChanged = false, false // two copies of one life
+		changed, theyChanged = false, false // two copies of one life: nothing is to be added up
+		s.Base = mine
 	}
 	if theyChanged && (!changed || Later(theirs, mine)) {
 		s.Report.Winner, s.Won, s.Lost = Theirs, theirs, mine
