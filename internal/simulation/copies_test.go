@@ -128,6 +128,7 @@ func (n *node) activate(a ownership.Activate) {
 			c := taken[key]
 			if a.Fork {
 				n.w.check.forked++
+				n.moves.forked = true
 				c.Sections.Fork(state.Point{Term: c.Term, Life: c.Life, Seq: c.Seq, By: n.id.Boot})
 			}
 			k.do(func() { k.restore(key, c.Sections) })
@@ -206,6 +207,9 @@ func (n *node) replicate(from shard.NodeID, e *envelope.Envelope) {
 	}
 	if n.router.Owns(e.Part) && !w.set.broken(noTerm) {
 		return // what another owner had beside us is not ours
+	}
+	if ownership.TooEarly(n.router.Table(), n.id, from, e.Part, e.Term) {
+		return
 	}
 	acked := func() {
 		a := envelope.Envelope{Kind: envelope.Acked, Part: e.Part, Term: e.Term, Key: e.Key, Conn: e.Conn, Ref: e.Ref, Flags: e.Flags & envelope.FlagMore}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed only, with its trace")
+	only    = flag.String("kind", "", "run only the seeds of these kinds: splitting,voting")
 	list    = flag.Bool("list", false, "name all seeds that fail, and go on")
 )
 
@@ -120,6 +122,9 @@ func explore(from, n uint64, fault sabotage) (sum *total, bad *world) {
 					return
 				}
 				set := choose(seed)
+				if *only != "" && !strings.Contains(*only, set.kind.String()) {
+					continue
+				}
 				set.fault = fault
 				w := simulate(seed, set, false)
 				sum.add(w)
