@@ -20,6 +20,11 @@
 // nobody of a quick restart under the same name. Of two live nodes of one name the one that came second ends with ErrDuplicate;
 // a node of whose name the cluster has a newer life, as after a long pause, ends with ErrReplaced.
 //
+// # Simulation
+//
+// Tests named Sim run whole clusters of real shells, with real memberlist and mesh, in synctest bubbles over a network in memory
+// (simnet_test.go, simconn_test.go), which takes the place of the machine's through Options.network.
+//
 // # Debugging
 //
 // Ready says why a node does not serve; gamed_cluster_* metrics give the table's term and the members by state; a log line is

@@ -19,6 +19,9 @@
 //     dead link between two live nodes moves nothing.
 //   - After a crash the next table only repairs: a lost partition goes to its backup, nothing else moves. A later table, made
 //     from the periodic reconcile, then moves partitions to where placement wants them.
+//   - A node that was lost is taken in again at once, but not twice within 10 s, and after two returns in a minute not within 20 s.
+//     While one comes and goes nothing is moved for balance, but once a minute; nor is it while somebody is silent and nobody
+//     vouches for him, for then it may be this node that is cut off.
 //   - A partition's own term, the fencing token, becomes the table's term whenever its owner changes, and for all partitions
 //     at once when a node says that it knows a token that contradicts the table, as after a split.
 //   - Before the first table there is no seniority: the node with the lowest name among those that are linked makes it.
