@@ -40,8 +40,9 @@ func (w *world) spare() bool {
 	return well > 1
 }
 
-// settled says whether the death of one node loses nothing: all have the same table, nobody is missing, every backup is filled. One
-// who kills owner and backup together, or before the backup has anything, is owed nothing.
+// settled says whether the death of one node loses nothing: all have the same table and links to each other, nobody is missing, every
+// backup is filled. One who kills owner and backup together, or before the backup has anything, is owed nothing; nor one who kills
+// somebody while another, who stood still, is being given up.
 func (w *world) settled() bool {
 	alive := w.alive()
 	for _, n := range alive {
@@ -49,6 +50,11 @@ func (w *world) settled() bool {
 		if n.paused || t.Term == 0 || t.Hash != alive[0].router.Table().Hash || t.Degraded() || len(t.Nodes) != len(alive) || !t.Has(n.id) ||
 			n.own.Busy() || n.waits() {
 			return false
+		}
+		for _, o := range alive {
+			if o != n && n.linkOf(o) == nil {
+				return false
+			}
 		}
 	}
 	return len(alive) > 1
@@ -115,7 +121,9 @@ func (w *world) killInMove(n *node) {
 				return
 			}
 			w.after(w.between(0, 15*time.Millisecond), func() {
-				if alive := w.alive(); len(alive) > 2 && !w.healed {
+				alive := w.alive()
+				second := slices.ContainsFunc(alive, func(o *node) bool { return o.paused || len(o.router.Table().Missing) > 0 })
+				if len(alive) > 2 && !w.healed && !second {
 					alive[w.rnd.IntN(len(alive))].kill(w.chance(0.3))
 				}
 			})
