@@ -114,6 +114,7 @@ func (m *Machine) backing() time.Duration {
 // nodes that may live, the leases of those have ended as well.
 type force struct {
 	voters    []shard.NodeID // the nodes of the last committed table before this one
+	untold    bool           // this life does not know the table before: others say when this one is in force
 	fenced    bool           // it leaves out nodes that may live
 	until     time.Duration  // when the leases have ended that this node backed, of nodes that the table leaves out
 	committed bool
@@ -130,9 +131,10 @@ func (m *Machine) enforce(before, t *shard.Table) {
 	if f.committed || before.Term == 0 {
 		f.voters = before.Nodes
 	}
+	f.untold = before.Term == 0 && len(t.History) > 0
 	m.fence(before, t)
 	f.fenced = !f.whole || before.Term > 0 && m.leftOut(before, t, func(*peer) {})
-	f.committed, f.whole = len(f.voters) == 0, !f.fenced
+	f.committed, f.whole = len(f.voters) == 0 && !f.untold, !f.fenced && !f.untold
 }
 
 // fence notes until when leases may run that this node backed, of nodes that a table leaves out.
@@ -176,6 +178,9 @@ func (m *Machine) judgeForce() {
 			f.committed, f.whole = true, true
 			return
 		}
+	}
+	if f.untold {
+		return
 	}
 	has := func(id shard.NodeID, p *peer) bool {
 		return id == m.self || p != nil && p.reported && (p.position.Hash == m.table.Hash || p.ahead == m.table.Hash)
