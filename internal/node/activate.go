@@ -54,7 +54,7 @@ func (n *Node) take(part uint16, fork bool) {
 	alive := n.router.Table().Has
 	for key, c := range n.copies.TakeCopies(part) {
 		if fork {
-			c.Sections.Fork(state.Point{Term: c.Term, Life: c.Life, Seq: c.Seq, By: n.router.Self().Boot})
+			n.fork(&c)
 		}
 		err := n.workers.Restore(key, c.Sections)
 		if err == nil { // sockets on nodes that went while it was on its way are gone
@@ -69,6 +69,11 @@ func (n *Node) take(part uint16, fork bool) {
 		}
 	}
 	n.moves.taken.Inc()
+}
+
+// fork notes where a copy was when this node parted from its owner.
+func (n *Node) fork(c *replica.Copy) {
+	c.Sections.Fork(state.Point{Term: c.Term, Life: c.Life, Seq: c.Seq, By: n.router.Self().Boot})
 }
 
 // merge puts the copies that ran on the other side of a split together with the entities here.
@@ -150,9 +155,12 @@ func (a *asides) forget(then time.Time) {
 }
 
 // setAside takes copies out of the way. owning.mu is held.
-func (n *Node) setAside(part uint16, term uint64) {
-	to := n.own.asides.of(term)
-	for key, c := range n.copies.TakeCopies(part) {
-		to.Put(part, key, c, time.Now())
+func (n *Node) setAside(a ownership.SetAside) {
+	to := n.own.asides.of(a.Term)
+	for key, c := range n.copies.TakeCopies(a.Part) {
+		if a.Fork {
+			n.fork(&c)
+		}
+		to.Put(a.Part, key, c, time.Now())
 	}
 }

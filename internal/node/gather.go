@@ -31,7 +31,7 @@ func (n *Node) gather(a ownership.Gather) {
 	for i, p := range a.Parts {
 		words[i] = strconv.Itoa(int(p))
 	}
-	arg := fmt.Sprintf("%s %d %d %d %s", self.Name, self.Boot, a.Term, a.Aside, strings.Join(words, ","))
+	arg := fmt.Sprintf("%s %d %d %d %d %s", self.Name, self.Boot, a.Term, a.Table, a.Aside, strings.Join(words, ","))
 	var wg sync.WaitGroup
 	var mu sync.Mutex // guards silent
 	var silent []shard.NodeID
@@ -98,17 +98,18 @@ func (n *Node) watch(ctx context.Context, cancel func(), id shard.NodeID) {
 // sendCopies answers gather, when this node has given away what the asker's table took from it: the copies go first, on the same
 // link.
 func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
-	words := strings.SplitN(arg, " ", 5)
-	if len(words) != 5 {
+	words := strings.SplitN(arg, " ", 6)
+	if len(words) != 6 {
 		return 0, fmt.Errorf("%w: copies", admin.ErrInvalid)
 	}
 	boot, err1 := strconv.ParseUint(words[1], 10, 64)
 	term, err2 := strconv.ParseUint(words[2], 10, 64)
-	side, err3 := strconv.ParseUint(words[3], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	table, err3 := strconv.ParseUint(words[3], 10, 64)
+	side, err4 := strconv.ParseUint(words[4], 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return 0, fmt.Errorf("%w: copies: %w", admin.ErrInvalid, err)
 	}
-	if err := n.given(ctx, term); err != nil {
+	if err := n.given(ctx, term, table); err != nil {
 		return 0, err
 	}
 	to, sent, store := shard.NodeID{Name: words[0], Boot: boot}, 0, n.copies
@@ -117,7 +118,7 @@ func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
 		store = n.own.asides.of(side)
 		flags |= envelope.FlagFork
 	}
-	for _, word := range strings.Split(words[4], ",") {
+	for _, word := range strings.Split(words[5], ",") {
 		p, err := strconv.ParseUint(word, 10, 16)
 		if err != nil || p >= shard.Partitions {
 			return sent, fmt.Errorf("%w: partition %q", admin.ErrInvalid, word)

@@ -186,15 +186,15 @@ func (n *Node) patiently(ctx context.Context, to shard.NodeID, e *envelope.Envel
 }
 
 // given waits until everything is sent that the table of this term and those before it took from this node. Tables that were
-// skipped count as well.
-func (n *Node) given(ctx context.Context, term uint64) error {
+// skipped count as well. It waits on while this node's table neither is nor follows that one.
+func (n *Node) given(ctx context.Context, term, table uint64) error {
 	done := make(chan struct{})
 	n.own.mu.Lock()
 	n.own.refs++
 	ref := n.own.refs
 	n.own.asked[ref] = done
 	n.own.mu.Unlock()
-	n.step(ownership.Asked{Ref: ref, Term: term})
+	n.step(ownership.Asked{Ref: ref, Term: term, Table: table})
 	select {
 	case <-done:
 		return nil

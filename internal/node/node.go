@@ -316,7 +316,8 @@ func (n *Node) handOver(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-	if err := n.given(ctx, n.router.Table().Term); err != nil {
+	t := n.router.Table()
+	if err := n.given(ctx, t.Term, t.Hash); err != nil {
 		return err
 	}
 	for _, m := range n.cluster.Members() { // the answer comes after all that was sent before the question

@@ -100,7 +100,7 @@ func (n *Node) do(a ownership.Action) (later []func()) {
 			n.copies.Hold(p)
 		}
 	case ownership.SetAside:
-		n.setAside(a.Part, a.Term)
+		n.setAside(a)
 	case ownership.Mark:
 		n.mark(a)
 	case ownership.Say:

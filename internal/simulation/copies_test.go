@@ -66,7 +66,7 @@ func (n *node) question(o *node, ask *asker, until time.Duration, over func() bo
 			m.asks = map[uint64]*asker{}
 		}
 		m.asks[m.asked] = ask
-		o.ostep(ownership.Asked{Ref: m.asked, Term: ask.gather.Term})
+		o.ostep(ownership.Asked{Ref: m.asked, Term: ask.gather.Term, Table: ask.gather.Table})
 	}})
 	if err != nil {
 		n.later(5*time.Millisecond, func() { n.question(o, ask, until, over) })

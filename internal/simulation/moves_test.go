@@ -138,6 +138,9 @@ func (n *node) act(a ownership.Action) {
 		}
 	case ownership.SetAside:
 		for key, c := range n.copies.TakeCopies(a.Part) {
+			if a.Fork {
+				c.Sections.Fork(state.Point{Term: c.Term, Life: c.Life, Seq: c.Seq, By: n.id.Boot})
+			}
 			n.aside(a.Term).Put(a.Part, key, c, w.wall())
 		}
 	case ownership.Retire:

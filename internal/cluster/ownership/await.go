@@ -102,7 +102,7 @@ func (m *Machine) passOn(a *awaited) {
 		case g == nil:
 		case a.other:
 			g.Rival = true
-			m.do(SetAside{a.part, g.Term})
+			m.do(SetAside{Part: a.part, Term: g.Term, Fork: a.fork})
 			m.give(g, true, g.Term)
 		default:
 			m.ahead[a.part] = g

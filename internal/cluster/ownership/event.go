@@ -72,8 +72,9 @@ type Gathered struct {
 
 // Asked says that a node wants copies: its Gather.
 type Asked struct {
-	Ref  uint64 // given back with SendCopies
-	Term uint64 // of the asker's table
+	Ref   uint64 // given back with SendCopies
+	Term  uint64 // of the asker's table
+	Table uint64 // its hash
 }
 
 // Active says that an Activate is done.
@@ -129,6 +130,7 @@ type Mark struct {
 type SetAside struct {
 	Part uint16
 	Term uint64
+	Fork bool // nobody ran these after their owner, who may live: note where they were, as with Activate
 }
 
 // Retire says that other nodes own and back up partitions: copies are kept for a while only.
@@ -185,6 +187,7 @@ type Refuse struct {
 type Gather struct {
 	Round uint64
 	Term  uint64 // of the table
+	Table uint64 // its hash: who is of another side of a split does not answer
 	Parts []uint16
 	Aside uint64 // those set aside for this term; 0: the partitions' copies
 }

@@ -34,7 +34,7 @@ func (m *Machine) gather(parts []uint16, term uint64, tries int) {
 			}
 		}
 	}
-	m.do(Gather{Round: m.round, Term: m.table.Term, Parts: parts, Aside: term})
+	m.do(Gather{Round: m.round, Term: m.table.Term, Table: m.table.Hash, Parts: parts, Aside: term})
 }
 
 // gathered takes what has come as all there is, unless somebody who is still in the table did not answer.

@@ -83,6 +83,9 @@ func (m *Machine) lose(c *change, p uint16) {
 		if !a.pass {
 			a.pass, a.since, a.gone, a.runs = true, m.now, a.runs, false
 		}
+		if !c.follows && a.gather != 0 { // from now on others might answer with what the other side did
+			a.gather, a.here, a.fork = 0, true, true
+		}
 		if a.other = a.other || !c.follows; a.next == nil && owned {
 			a.next = &give{Origin: Origin{Part: p, Term: c.t.PartTerm[p], Token: a.term, Follows: c.old.Hash}, to: owner}
 		}
@@ -97,10 +100,10 @@ func (m *Machine) lose(c *change, p uint16) {
 			m.passHeld(a, g)
 		}
 	case split && rival == m.self:
-		m.do(SetAside{p, c.t.PartTerm[p]})
+		m.do(SetAside{Part: p, Term: c.t.PartTerm[p]})
 		m.give(c.gives(p, owner), true, c.t.PartTerm[p])
 	case split && c.wasBackup(m.self, p):
-		m.do(SetAside{p, c.t.PartTerm[p]})
+		m.do(SetAside{Part: p, Term: c.t.PartTerm[p]})
 	}
 	if a != nil {
 		m.ready(a)

@@ -82,8 +82,8 @@ type skip struct {
 
 // asked is a node that waits for copies.
 type asked struct {
-	ref, term uint64
-	at        time.Duration
+	Asked
+	at time.Duration
 }
 
 // New makes a machine with the empty table.
@@ -119,7 +119,7 @@ func (m *Machine) Step(now time.Duration, ev Event) []Action {
 		m.gathered(ev)
 	case Asked:
 		if len(m.asked) < MaxAsked {
-			m.asked = append(m.asked, asked{ev.Ref, ev.Term, m.now})
+			m.asked = append(m.asked, asked{ev, m.now})
 		}
 	case Active:
 		m.active(ev)
@@ -223,13 +223,14 @@ func (m *Machine) notice(e *envelope.Envelope) {
 	m.notices = append(m.notices, &c)
 }
 
-// answer tells those who wait for copies that this node has given away what it had to.
+// answer tells those who wait for copies that this node has given away what it had to. One of another side of a split waits until
+// a table takes both in: what was done here since is not to be mixed with what it has, but to be merged.
 func (m *Machine) answer() {
 	rest := m.asked[:0]
 	for _, q := range m.asked {
 		switch {
-		case m.Given(q.term):
-			m.do(SendCopies{q.ref})
+		case m.Given(q.Term) && (m.table.Hash == q.Table || slices.Contains(m.table.History, q.Table)):
+			m.do(SendCopies{q.Ref})
 		case m.now-q.at < PassedFor:
 			rest = append(rest, q)
 		}

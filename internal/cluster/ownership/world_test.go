@@ -303,7 +303,7 @@ func (s *sim) gather(a Gather) {
 		w.send(s.name, n.Name, "ask", func(to *sim) {
 			ref := a.Round<<8 | uint64(s.name[0])
 			to.waiting[ref] = asker{s.name, a.Aside}
-			to.do(Asked{ref, a.Term})
+			to.do(Asked{ref, a.Term, a.Table})
 		})
 	}
 	w.send(s.name, s.name, "wait for copies", func(s *sim) { s.gathered(a.Round, left, silent) })
