@@ -127,7 +127,7 @@ func (l local) replicate(from envelope.NodeID, e *envelope.Envelope) {
 	case e.Term < t.PartTerm[e.Part], l.n.router.Owns(e.Part): // of an owner that was replaced
 		l.n.moves.stale.WithLabelValues("change").Inc()
 		return
-	case ownership.TooEarly(t, l.n.router.Self(), from, e.Part, e.Term):
+	case ownership.Strange(t, l.n.router.Self(), from, e.Part):
 		return
 	}
 	if !l.n.copies.Apply(e) {

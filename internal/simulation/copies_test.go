@@ -208,7 +208,7 @@ func (n *node) replicate(from shard.NodeID, e *envelope.Envelope) {
 	if n.router.Owns(e.Part) && !w.set.broken(noTerm) {
 		return // what another owner had beside us is not ours
 	}
-	if ownership.TooEarly(n.router.Table(), n.id, from, e.Part, e.Term) {
+	if !w.set.broken(noTerm) && ownership.Strange(n.router.Table(), n.id, from, e.Part) {
 		return
 	}
 	acked := func() {
