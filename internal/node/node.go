@@ -299,7 +299,27 @@ func (n *Node) drain(ctx context.Context) error {
 		err = n.handOver(ctx)
 	}
 	spread := func() int64 { return rand.Int64N(1 + min(int64(n.listener.Count())/2, 5000)) }
-	return errors.Join(err, n.listener.Shutdown(ctx, code, reason, spread))
+	err = errors.Join(err, n.listener.Shutdown(ctx, code, reason, spread))
+	return errors.Join(err, n.spared(ctx))
+}
+
+// spared waits until nothing is lost with this node: every partition has an owner, and every backup has everything. A copy that only
+// this node has is one that the others need. It does not wait when there are no others who stay.
+func (n *Node) spared(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for len(n.otherPlayersAddrs()) > 0 {
+		t := n.router.Table()
+		if !t.Has(n.router.Self()) || !slices.Contains(t.Owner[:], shard.None) && n.cluster.Filled(t) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the others do not have everything twice: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // handOver waits until the others own everything and have it, as long as there are others who stay.
