@@ -120,15 +120,22 @@ func (c *Calls) all(owner envelope.NodeID) (send []byte) {
 	return send
 }
 
-// Adopt notes calls whose frames are not here: they went to this node, and their player has moved to owner since.
-func (c *Calls) Adopt(now time.Time, owner envelope.NodeID, refs []uint64) {
+// Adopt notes calls whose frames are not here: they went to this node, and their player has moved to owner since. left is how much of
+// OpenFor each has still.
+func (c *Calls) Adopt(now time.Time, owner envelope.NodeID, refs []uint64, left func(i int) time.Duration) {
 	if len(c.open) == 0 {
 		c.owner = owner
 	}
-	for _, ref := range refs {
-		if !slices.ContainsFunc(c.open, func(o call) bool { return o.ref == ref }) {
-			c.open = append(c.open, call{ref: ref, since: now, again: true})
+	for i, ref := range refs {
+		if slices.ContainsFunc(c.open, func(o call) bool { return o.ref == ref }) {
+			continue
 		}
+		since := now.Add(min(max(left(i), 0), OpenFor) - OpenFor)
+		at := slices.IndexFunc(c.open, func(o call) bool { return o.since.After(since) }) // the longest open stands first
+		if at < 0 {
+			at = len(c.open)
+		}
+		c.open = slices.Insert(c.open, at, call{ref: ref, since: since, again: true})
 	}
 }
 
@@ -150,7 +157,8 @@ func (c *Calls) Look(now time.Time, owner envelope.NodeID, giveUp func(ref uint6
 	if owner.IsZero() {
 		return false
 	}
-	return c.held || owner != c.owner || now.Sub(c.open[0].since) > suspicious && !c.open[len(c.open)-1].again
+	once := slices.IndexFunc(c.open, func(o call) bool { return !o.again })
+	return c.held || owner != c.owner || once >= 0 && now.Sub(c.open[once].since) > suspicious
 }
 
 // Answered takes the calls that frames answer off the list, and gives the frames that are for the client.

@@ -173,7 +173,7 @@ func TestASilentOwnerIsAskedOnceMore(t *testing.T) {
 func TestAdoptedCallsCannotBeSentAgain(t *testing.T) {
 	var c Calls
 	now := time.Now()
-	c.Adopt(now, ownerA, []uint64{7, 8})
+	c.Adopt(now, ownerA, []uint64{7, 8}, func(int) time.Duration { return OpenFor })
 	c.Begin(now, calls(9), ownerA, nil)
 	if got := c.Answered(now, replies(7)); string(got) != string(replies(7)) {
 		t.Fatal("an answer did not get through")
@@ -184,5 +184,24 @@ func TestAdoptedCallsCannotBeSentAgain(t *testing.T) {
 	}
 	if got := c.Answered(now, replies(8)); len(got) != 0 {
 		t.Fatal("it was answered before")
+	}
+}
+
+// A call that moved with its player is open no longer than one that did not.
+func TestAdoptedCallsKeepTheirTime(t *testing.T) {
+	var c Calls
+	now := time.Now()
+	c.Begin(now, calls(9), ownerA, nil)
+	left := []time.Duration{time.Second, time.Hour, -time.Second}
+	c.Adopt(now, ownerA, []uint64{1, 2, 3}, func(i int) time.Duration { return left[i] })
+	var lost []uint64
+	give := func(ref uint64) { lost = append(lost, ref) }
+	for _, s := range []struct {
+		after time.Duration
+		lost  []uint64
+	}{{1, []uint64{3}}, {time.Second, []uint64{3}}, {time.Second + 1, []uint64{3, 1}}, {OpenFor + 1, []uint64{3, 1, 9, 2}}} {
+		if c.Look(now.Add(s.after), ownerA, give); !slices.Equal(lost, s.lost) {
+			t.Errorf("given up after %v: %v, want %v", s.after, lost, s.lost)
+		}
 	}
 }

@@ -215,7 +215,8 @@ func (g *gateway) out(e *envelope.Envelope) {
 			g.sayGone(envelope.Envelope{Kind: envelope.Gone, Key: strings.Clone(e.Key), Conn: e.Conn}, time.Now())
 		}
 	case e.Event == player.OpenCallsEvent:
-		g.moved(l, player.Refs(e.Payload))
+		refs, left := player.Refs(e.Payload)
+		g.moved(l, refs, left)
 	case e.Flags&envelope.FlagConfirm != 0:
 		l.mu.Lock()
 		if l.hi != nil && !l.ended {

@@ -32,11 +32,11 @@ func (g *gateway) route(l *link, batch []byte) {
 }
 
 // moved takes word of calls that are open while their player moves from this node to another.
-func (g *gateway) moved(l *link, refs []uint64) {
+func (g *gateway) moved(l *link, refs []uint64, left []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	owner, _ := g.router.Table().OwnerOf(l.part)
-	l.flight.Adopt(time.Now(), owner, refs)
+	l.flight.Adopt(time.Now(), owner, refs, func(i int) time.Duration { return left[i] })
 	l.remote.Store(true)
 	g.flying.Store(true)
 }

@@ -2,6 +2,7 @@ package player
 
 import (
 	"encoding/binary"
+	"time"
 
 	"gamed/internal/envelope"
 	"gamed/protocol"
@@ -66,4 +67,9 @@ func replyRefs(frames []byte) (refs []uint64) {
 }
 
 // Refs reads the payload of an Out whose Event is OpenCallsEvent.
-func Refs(b []byte) []uint64 { return numbers(b) }
+func Refs(b []byte) (refs []uint64, left []time.Duration) {
+	for pairs := numbers(b); len(pairs) > 1; pairs = pairs[2:] {
+		refs, left = append(refs, pairs[0]), append(left, time.Duration(min(pairs[1], uint64(callLimit.Milliseconds())))*time.Millisecond)
+	}
+	return refs, left
+}

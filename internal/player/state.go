@@ -3,6 +3,7 @@ package player
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"gamed/internal/envelope"
 	"gamed/internal/state"
@@ -196,8 +197,8 @@ func (p *Entity) Whole(c *state.Change) bool {
 	return true
 }
 
-// OpenCallsEvent is the Event of an Out whose payload is a list of refs: calls of the connection that went to a player's entity on
-// the gateway's own node and were not answered when the player moved to another.
+// OpenCallsEvent is the Event of an Out whose payload is a list of refs, each with the milliseconds it may still be open: calls of the
+// connection that went to a player's entity on the gateway's own node and were not answered when the player moved to another.
 const OpenCallsEvent = "open"
 
 // tellOpen tells the gateway, if it is this node, which calls are open when the player leaves the node: it keeps those that go to
@@ -209,10 +210,10 @@ func (p *Entity) tellOpen(answered []uint64) {
 	}
 	var b []byte
 	for _, o := range s.open {
-		b = protocol.AppendUint(b, o.ref)
+		b = protocol.AppendUint(protocol.AppendUint(b, o.ref), uint64(max(time.Until(o.deadline), 0).Milliseconds()))
 	}
 	for _, ref := range answered {
-		b = protocol.AppendUint(b, ref)
+		b = protocol.AppendUint(protocol.AppendUint(b, ref), uint64(callLimit.Milliseconds())) // it waits for the backup only
 	}
 	if len(b) > 0 {
 		_ = p.d.Replica.Router.ToNode(s.node, &envelope.Envelope{Kind: envelope.Out, Conn: s.conn, Event: OpenCallsEvent, Payload: b}) // it is this node

@@ -106,7 +106,7 @@ func (g *gateway) moved(conn uint64, frames []byte) {
 	var refs []uint64
 	eachReply(frames, func(r protocol.Reply, _ []byte) { refs = append(refs, r.Ref) })
 	owner, _ := g.n.router.Table().OwnerOf(p.part)
-	p.flight.Adopt(g.n.w.wall(), owner, refs)
+	p.flight.Adopt(g.n.w.wall(), owner, refs, func(int) time.Duration { return inflight.OpenFor })
 }
 
 // changed sends what was not answered to the new owners, now that another table is in force.
