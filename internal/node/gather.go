@@ -63,7 +63,11 @@ func (n *Node) askCopies(m shard.NodeID, arg string) error {
 	defer cancel()
 	watch.Go(func() { n.watch(ctx, cancel, m) })
 	for {
-		err := n.peers.ask(ctx, m, askingCopies, arg, nil)
+		ref, sent := n.own.arrivals.begin(), 0
+		err := n.peers.ask(ctx, m, askingCopies, ref+" "+arg, &sent)
+		if came := n.own.arrivals.end(ref); err == nil && came != sent {
+			err = fmt.Errorf("%w: %d of %d pieces came", admin.ErrUnavailable, came, sent) // the others were lost with a link
+		}
 		if err == nil || !n.router.Table().Has(m) {
 			return err
 		}
@@ -73,6 +77,44 @@ func (n *Node) askCopies(m shard.NodeID, arg string) error {
 			return err
 		}
 	}
+}
+
+// arrivals counts what comes in answer to each question for copies. Safe for use by many goroutines.
+type arrivals struct {
+	mu   sync.Mutex // guards what follows
+	next uint64
+	came map[string]int
+}
+
+// begin gives the next question its number.
+func (a *arrivals) begin() (ref string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.came == nil {
+		a.came = map[string]int{}
+	}
+	a.next++
+	ref = strconv.FormatUint(a.next, 10)
+	a.came[ref] = 0
+	return ref
+}
+
+// count counts a piece; what answers no open question is left out.
+func (a *arrivals) count(ref string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n, ok := a.came[ref]; ok {
+		a.came[ref] = n + 1
+	}
+}
+
+// end says how many pieces came.
+func (a *arrivals) end(ref string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.came[ref]
+	delete(a.came, ref)
+	return n
 }
 
 // watch cancels what a node was asked when it is gone, or has sent nothing for long.
@@ -96,9 +138,10 @@ func (n *Node) watch(ctx context.Context, cancel func(), id shard.NodeID) {
 }
 
 // sendCopies answers gather, when this node has given away what the asker's table took from it: the copies go first, on the same
-// link.
+// link. It gives the number of their pieces.
 func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
-	words := strings.SplitN(arg, " ", 6)
+	ref, rest, _ := strings.Cut(arg, " ")
+	words := strings.SplitN(rest, " ", 6)
 	if len(words) != 6 {
 		return 0, fmt.Errorf("%w: copies", admin.ErrInvalid)
 	}
@@ -128,14 +171,13 @@ func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
 			if !ok {
 				continue
 			}
-			e := envelope.Envelope{Kind: envelope.Replicate, Part: uint16(p), Term: c.Term, Conn: c.Life, Key: key, Ref: c.Seq, Flags: flags}
+			e := envelope.Envelope{Kind: envelope.Replicate, Part: uint16(p), Term: c.Term, Conn: c.Life, Key: key, Ref: c.Seq, Flags: flags, Event: ref}
 			if side != 0 {
 				e.Session = strconv.FormatUint(side, 16)
 			}
-			if err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { return n.inBulk(ctx, to, piece) }); err != nil {
+			if err := replica.Pieces(e, whole, func(piece *envelope.Envelope) error { sent++; return n.inBulk(ctx, to, piece) }); err != nil {
 				return sent, fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
 			}
-			sent++
 		}
 	}
 	return sent, nil
@@ -144,6 +186,9 @@ func (n *Node) sendCopies(ctx context.Context, arg string) (int, error) {
 // copied takes a piece of an entity's state that another node gave, or was asked for.
 func (n *Node) copied(from shard.NodeID, e *envelope.Envelope) {
 	defer n.credit(from, len(e.Payload))
+	if e.Flags&envelope.FlagFill != 0 {
+		n.own.arrivals.count(e.Event)
+	}
 	if int(e.Part) >= shard.Partitions || shard.PartitionOf(e.Key) != e.Part {
 		n.moves.stale.WithLabelValues("copy").Inc()
 		return

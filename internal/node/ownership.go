@@ -27,7 +27,8 @@ type owning struct {
 	since  time.Time            // when the table was put in force
 	forked bool                 // some entity may remember another life
 
-	asides asides
+	asides   asides
+	arrivals arrivals
 }
 
 func newOwning(self shard.NodeID) *owning {
