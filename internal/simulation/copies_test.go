@@ -92,26 +92,31 @@ func (n *node) sendCopies(ref uint64) {
 			if c, whole, ok := store.Peek(p, key); ok {
 				origin.Part = p
 				list = append(list, message{e: &envelope.Envelope{Kind: envelope.Replicate, Part: p, Term: c.Term, Conn: c.Life, Ref: c.Seq, Key: key,
-					Flags: envelope.FlagWhole | envelope.FlagFill, Payload: whole.Append(nil)}, origin: origin})
+					Flags: envelope.FlagWhole | envelope.FlagFill, Payload: whole.Append(nil)}, origin: origin, asked: ask})
 			}
 		}
 	}
-	n.sendNext(ask, list)
+	n.sendNext(ask, list, len(list))
 }
 
-func (n *node) sendNext(ask *asker, list []message) {
+// sendNext sends copies, then their number: some may be lost with a link, and the answer come over the next one.
+func (n *node) sendNext(ask *asker, list []message, sent int) {
 	if n.dead {
 		return
 	}
 	var err error
 	if len(list) == 0 {
-		err = n.w.net.send(n, ask.node, data, message{do: ask.answer})
+		err = n.w.net.send(n, ask.node, data, message{do: func() {
+			if ask.came == sent {
+				ask.answer() // otherwise it is asked again
+			}
+		}})
 	} else if err = n.w.net.send(n, ask.node, data, list[0]); err == nil {
-		n.sendNext(ask, list[1:])
+		n.sendNext(ask, list[1:], sent)
 		return
 	}
 	if err != nil && n.router.Table().Has(ask.node.id) {
-		n.later(5*time.Millisecond, func() { n.sendNext(ask, list) })
+		n.later(5*time.Millisecond, func() { n.sendNext(ask, list, sent) })
 	}
 }
 
@@ -175,6 +180,9 @@ func (n *node) receive(from shard.NodeID, m *message) {
 		n.ostep(ownership.Word{From: from, Origin: m.origin, Pieces: int(e.Ref)})
 	case e.Kind == envelope.Replicate && (e.Event == giving || e.Flags&envelope.FlagFill != 0):
 		n.moves.from, n.moves.copy = from, m
+		if m.asked != nil {
+			m.asked.came++
+		}
 		n.ostep(ownership.Copy{From: from, Asked: e.Flags&envelope.FlagFill != 0, Origin: m.origin})
 	case e.Kind == envelope.Replicate:
 		n.replicate(from, e)

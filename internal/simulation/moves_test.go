@@ -45,6 +45,7 @@ type asker struct {
 	node   *node
 	gather ownership.Gather
 	answer func()
+	came   int // copies
 }
 
 // Events of the envelopes that carry states.

@@ -67,6 +67,7 @@ type message struct {
 	origin ownership.Origin // of states and words
 	ev     any              // an agreement.Event, or a beat
 	do     func()
+	asked  *asker // whose question it answers
 }
 
 func (nw *network) init(w *world) {
