@@ -228,8 +228,11 @@ func (w *world) checkLeases() {
 // Three and two nodes are apart for a while. Each policy does what it says, and after the heal there is one table again.
 func TestSimSplit(t *testing.T) {
 	lengths := []time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 2 * time.Minute}
-	if simHours() > 0 {
+	switch {
+	case simHours() > 0:
 		lengths = append(lengths, time.Hour)
+	case testing.Short():
+		lengths = lengths[1:2]
 	}
 	for _, policy := range []string{Available, Quorum} {
 		for _, split := range lengths {

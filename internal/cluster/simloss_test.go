@@ -45,7 +45,7 @@ func TestSimLoss(t *testing.T) {
 				if rain.loss == 0 && downs > 0 {
 					t.Errorf("%d links down in fine weather", downs)
 				}
-				t.Logf("%v: %d packets and segments lost, %d ends of links", time.Since(began), w.net.lost, downs)
+				t.Logf("%v: %d packets and segments lost, %d ends of links", time.Since(began), w.net.losses(), downs)
 				w.within(5*time.Second, "full mesh", w.whole)
 			})
 		})

@@ -93,6 +93,13 @@ func (s *simNet) lose() bool {
 	return false
 }
 
+// losses is how many packets and segments the weather took.
+func (s *simNet) losses() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.lost)
+}
+
 // travel is how long a packet is under way. simNet.mu must be held.
 func (s *simNet) travel() time.Duration {
 	d := s.weather.delay

@@ -32,6 +32,9 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
+	if testing.Short() {
+		*seeds = min(*seeds, 300)
+	}
 	const shards = 4
 	for i := range uint64(shards) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
