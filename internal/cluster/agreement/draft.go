@@ -115,7 +115,7 @@ func (d *draft) holders(p int) holders {
 		h = holders{owner: shard.None, backup: shard.None, lastOwner: from}
 	}
 	if h.owner == shard.None && d.unfilled(d.old, uint16(p)) {
-		h.backup, h.lastBackup = shard.None, shard.NodeID{}
+		h.backup, h.lastBackup = d.takesBack(uint16(p)), shard.NodeID{}
 	}
 	if h.owner == shard.None {
 		if h.owner, h.backup = h.backup, shard.None; h.owner != shard.None {

@@ -51,6 +51,21 @@ func (d *draft) onItsWay(p uint16) (from shard.NodeID, silent bool) {
 	return from, false
 }
 
+// takesBack says that this node gave a partition by the last table, which it made, to somebody who is missing and never said that he
+// has that table: he waits for this node's word, and what it kept is all there is. Should he have it nevertheless, a fork is noted
+// there, which quorum does not have.
+func (d *draft) takesBack(p uint16) uint16 {
+	owner, owned := d.old.OwnerOf(p)
+	from := d.m.from[p]
+	if !owned || d.at(owner) != shard.None || len(from) != 1 || from[0] != d.m.self || d.m.cfg.Quorum || d.old.PartTerm[p] != d.old.Term || d.old.Coordinator != d.m.self.Name {
+		return shard.None
+	}
+	if peer := d.m.peers[owner]; peer == nil || peer.last == d.old.Hash {
+		return shard.None
+	}
+	return d.at(d.m.self)
+}
+
 // carry is what is known of backups when a table replaces another: what it leaves as it was. Who missed a table between the two
 // knows nothing; the owners say it again.
 func carry(before, t *shard.Table, filled *shard.PartSet) (out shard.PartSet) {

@@ -109,7 +109,7 @@ func (s *sim) checkHolders(old, t *shard.Table) {
 	}
 	for p := uint16(0); p < shard.Partitions; p++ {
 		is, ok := t.OwnerOf(p)
-		if !ok {
+		if !ok || s.takenBack(old, t, p, is) {
 			continue
 		}
 		owner, backup := last(old, p)
@@ -134,6 +134,12 @@ func (s *sim) checkHolders(old, t *shard.Table) {
 			}
 		}
 	}
+}
+
+// takenBack says whether the node that made both tables keeps what it gave away by the first: nobody has it without its word.
+func (s *sim) takenBack(old, t *shard.Table, p uint16, is shard.NodeID) bool {
+	owner, owned := old.OwnerOf(p)
+	return owned && old.PartTerm[p] == old.Term && old.Coordinator == t.Coordinator && is.Name == t.Coordinator && !t.Has(owner)
 }
 
 // checkFull: who takes a partition over as backup, of this side or of the one that t takes in, has everything, or the owner is surely
