@@ -3,6 +3,7 @@ package agreement
 import (
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("seed", 0, "run this seed only, with its trace")
-	seeds   = flag.Uint64("seeds", 5000, "number of seeds")
+	seeds   = flag.Uint64("seeds", 1500, "number of seeds; 5,000 where GAMED_SIM_SEEDS is set")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,8 +33,11 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		*seeds = min(*seeds, 300)
+	case os.Getenv("GAMED_SIM_SEEDS") != "":
+		*seeds = max(*seeds, 5000)
 	}
 	const shards = 4
 	for i := range uint64(shards) {
