@@ -32,8 +32,10 @@ build: ## the static binary bin/gamed
 test: ## all tests but the container test
 	go test $(PACKAGES)
 
-race: ## the same under the race detector (needs gcc), with fewer seeds; what only looks at other processes is left out
-	CGO_ENABLED=1 go test -race -short $(filter-out %/loadtest/faults %/loadtest/hostile,$(PACKAGES))
+# The simulations are left out: those of one goroutine have nothing to find, and whole clusters in one synctest bubble made the race
+# detector's runtime crash (Go 1.26.8).
+race: ## the same under the race detector (needs gcc), without the simulations and what only looks at other processes
+	CGO_ENABLED=1 go test -race -short -skip '^TestSim' $(filter-out %/loadtest/faults %/loadtest/hostile,$(PACKAGES))
 
 sim: ## the simulations (tests named Sim…), run anew; a failure prints its seed
 	go test -count=1 -run Sim $(PACKAGES)
